@@ -1,0 +1,334 @@
+"""The prompt format: tasks, languages, marker tokens, `render` and `parse`.
+
+This is the only file that knows how a request and its answer are laid out as token ids. The live app, every engine
+and the training use it. The words of the format (system prompts, marker tokens, voice tags) are data in a
+checkpoint's `prompt.json`, so that a foreign checkpoint needs no code. It knows nothing of audio or of models.
+
+A conversation is ChatML, as LFM2 was trained with (https://docs.liquid.ai/lfm/key-concepts/chat-template)::
+
+    <|startoftext|><|im_start|>system
+    {system prompt}{voice tag}<|im_end|>
+    <|im_start|>user
+    {text, or <|speech_start|> speech tokens <|speech_end|>}<|im_end|>
+    <|im_start|>assistant
+    {answer}<|im_end|>
+
+The answer is a sequence of fields, each opened by its marker: the transcript (its marker names the language, which
+makes language identification one token), the translation, the speech. `Task` and `Mode` decide which are present.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from stsmt.errors import UserError
+
+Language = Literal["ja", "en"]
+LANGUAGES: tuple[Language, ...] = ("ja", "en")
+Field = Literal["transcript", "translation", "speech"]
+PROMPT_FILE = "prompt.json"
+
+
+def other_language(language: Language) -> Language:
+    """The other language of the pair."""
+    return "en" if language == "ja" else "ja"
+
+
+class Task(StrEnum):
+    """What is asked for: S2ST, TTS, ASR (as the field calls them) and text translation (MT)."""
+
+    STS = "STS"
+    TTS = "TTS"
+    STT = "STT"
+    MT = "MT"
+
+
+class Mode(StrEnum):
+    """How speech is translated: through text written in the same pass, or speech only."""
+
+    CHAIN = "chain"
+    DIRECT = "direct"
+
+
+class Tokenizer(Protocol):
+    """What is needed of a transformers tokenizer."""
+
+    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]: ...
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str: ...
+    def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Example:
+    """One request with, in training, its answer; a field that is not (yet) known is None.
+
+    `source_*` is what the user gives, `target_*` what is asked for; languages belong to the same sides. For STT the
+    answer is `source_text`; for TTS and MT the request holds `source_text`. TTS speaks its text, so both of its
+    languages are the same and `target_text` stays None. `codes` are codec codes, not token ids.
+    """
+
+    task: Task
+    source_language: Language
+    target_language: Language
+    mode: Mode = Mode.CHAIN
+    voice: str | None = None
+    source_text: str | None = None
+    source_codes: tuple[int, ...] | None = None
+    target_text: str | None = None
+    target_codes: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Token ids of a conversation; `loss_mask` is 1 on the answer that training must learn, 0 elsewhere."""
+
+    ids: list[int]
+    loss_mask: list[int]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One field of an answer while it is generated: `opening` ids precede it, `end` (a token id) closes it."""
+
+    field: Field
+    opening: list[int]
+    end: int
+
+    @property
+    def is_speech(self) -> bool:
+        return self.field == "speech"
+
+
+def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
+    """The fields of an answer in the order in which they are generated."""
+    if task is Task.STT:
+        return ("transcript",)
+    if task is Task.MT:
+        return ("translation",)
+    if task is Task.STS and mode is Mode.CHAIN:
+        return ("transcript", "translation", "speech")
+    return ("speech",)
+
+
+class PromptFormat:
+    """`prompt.json` bound to a tokenizer: renders requests to ids and parses ids back.
+
+    Raises:
+        UserError: if `data` lacks a key or names a token that the tokenizer does not have.
+    """
+
+    def __init__(self, data: dict[str, Any], tokenizer: Tokenizer, codebook_size: int) -> None:
+        self.data, self._tokenizer, self.codebook_size = data, tokenizer, codebook_size
+        try:
+            self.default_mode = Mode(data["default_mode"])
+            self.voices: dict[str, Language] = {name: v["language"] for name, v in data["voices"].items()}
+            self.default_voices: dict[str, str] = data["default_voices"]
+            turns, markers = data["turns"], data["markers"]
+            self._turns = {name: self._special(turns[name]) for name in ("bos", "start", "end")}
+            self._speech_start, self._speech_end = (self._special(markers[k]) for k in ("speech_start", "speech_end"))
+            self._markers = {
+                (field, language): self._special(markers[field][language])
+                for field in ("transcript", "translation")
+                for language in LANGUAGES
+            }
+            self.speech_offset = self._special(data["speech_token"].format(code=0))
+            last = self._special(data["speech_token"].format(code=codebook_size - 1))
+            self._voice_ids = {name: self._special(v["token"]) for name, v in data["voices"].items()}
+            self._systems = {key: self._text(words) for key, words in data["system"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"The checkpoint's {PROMPT_FILE} is not usable ({error!r}); repair or re-export it.") from None
+        if last - self.speech_offset != codebook_size - 1:
+            raise UserError(
+                f"The checkpoint's vocabulary does not hold the codec's {codebook_size} speech tokens in one run; "
+                "use the codec that it was trained with."
+            )
+        self._newline = self._text("\n")
+        self._roles = {role: self._text(f"{role}\n") for role in ("system", "user", "assistant")}
+
+    @classmethod
+    def load(cls, folder: Path, tokenizer: Tokenizer, codebook_size: int) -> "PromptFormat":
+        """Read `prompt.json` of a checkpoint folder."""
+        try:
+            data = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"No {PROMPT_FILE} in {folder}: not an stsmt checkpoint, or only half of one.") from None
+        except ValueError as error:
+            raise UserError(f"{folder / PROMPT_FILE} is not valid JSON ({error}).") from None
+        return cls(data, tokenizer, codebook_size)
+
+    # -- ids of single things ------------------------------------------------------------------------------------
+
+    def _special(self, token: str) -> int:
+        found = self._tokenizer.convert_tokens_to_ids(token)
+        if found is None or self._tokenizer.decode([found], skip_special_tokens=False) != token:
+            raise UserError(f"The checkpoint's tokenizer has no token {token}, which its {PROMPT_FILE} names.")
+        return found
+
+    def _text(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+
+    @property
+    def end_of_turn(self) -> int:
+        """The id that ends an answer."""
+        return self._turns["end"]
+
+    @property
+    def speech_ids(self) -> range:
+        """The ids of all speech tokens; code = id − `speech_offset`."""
+        return range(self.speech_offset, self.speech_offset + self.codebook_size)
+
+    @property
+    def marker_ids(self) -> frozenset[int]:
+        """Ids that are neither text nor speech: turns, field markers, voice tags."""
+        speech = (self._speech_start, self._speech_end)
+        return frozenset((*self._turns.values(), *speech, *self._markers.values(), *self._voice_ids.values()))
+
+    def transcript_marker(self, language: Language) -> int:
+        """The id that opens a transcript in `language`; comparing both identifies the language."""
+        return self._markers["transcript", language]
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of plain text; special tokens spelled out in it stay ordinary characters.
+
+        Raises:
+            UserError: if the tokenizer cannot keep the text apart from control tokens.
+        """
+        ids = self._text(text)
+        if any(i in self.speech_ids or i in self.marker_ids for i in ids):
+            raise UserError("The text contains control tokens of the model (such as <|im_end|>); remove them.")
+        return ids
+
+    def decode_text(self, ids: Sequence[int]) -> str:
+        """The text of `ids`; an unfinished multi-byte character at the end shows as U+FFFD."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def _speech(self, codes: Sequence[int]) -> list[int]:
+        return [self._speech_start, *(self.speech_offset + code for code in codes), self._speech_end]
+
+    # -- render --------------------------------------------------------------------------------------------------
+
+    def _system_key(self, example: Example) -> str:
+        if example.task is Task.STT:
+            return "stt"
+        if example.task is Task.STS:
+            return f"sts.{example.mode}.{example.target_language}"
+        return f"{example.task.lower()}.{example.target_language}"
+
+    def _turn(self, role: str, content: list[int]) -> list[int]:
+        return [self._turns["start"], *self._roles[role], *content, self._turns["end"], *self._newline]
+
+    def render_prompt(self, example: Example) -> list[int]:
+        """Ids of the request, up to where the answer begins."""
+        voice = [] if example.voice is None else [self._voice_ids[example.voice]]
+        if example.source_codes is not None and example.task in (Task.STS, Task.STT):
+            user = self._speech(example.source_codes)
+        else:
+            user = self.encode_text(example.source_text or "")
+        return [
+            self._turns["bos"],
+            *self._turn("system", self._systems[self._system_key(example)] + voice),
+            *self._turn("user", user),
+            self._turns["start"],
+            *self._roles["assistant"],
+        ]
+
+    def phases(self, example: Example) -> list[Phase]:
+        """The fields to generate, with the ids that open and the id that ends each."""
+        fields = answer_fields(example.task, example.mode)
+        openings = [self._opening(field, example) for field in fields]
+        ends = [*openings[1:], self.end_of_turn]
+        return [
+            Phase(field, [opening], self._speech_end if field == "speech" else end)
+            for field, opening, end in zip(fields, openings, ends, strict=True)
+        ]
+
+    def _opening(self, field: Field, example: Example) -> int:
+        if field == "speech":
+            return self._speech_start
+        language = example.source_language if field == "transcript" else example.target_language
+        return self._markers[field, language]
+
+    def render_answer(self, example: Example) -> list[int]:
+        """Ids of the answer, its end marker included. Every field of the task must be present."""
+        ids: list[int] = []
+        for field in answer_fields(example.task, example.mode):
+            if field == "speech":
+                assert example.target_codes is not None
+                ids += self._speech(example.target_codes)
+            else:
+                text = example.source_text if field == "transcript" else example.target_text
+                assert text is not None
+                ids += [self._opening(field, example), *self.encode_text(text)]
+        return [*ids, self.end_of_turn]
+
+    def render(self, example: Example) -> Rendered:
+        """A whole training conversation and the mask of its answer."""
+        prompt, answer = self.render_prompt(example), self.render_answer(example)
+        return Rendered(prompt + answer, [0] * len(prompt) + [1] * len(answer))
+
+    # -- parse ---------------------------------------------------------------------------------------------------
+
+    def parse(self, ids: Sequence[int]) -> Example:
+        """The inverse of `render`.
+
+        Raises:
+            ValueError: if `ids` are not one conversation of this format.
+        """
+        turns = self._split_turns(list(ids))
+        system, user, answer = (turns[role] for role in ("system", "user", "assistant"))
+        names = {token: name for name, token in self._voice_ids.items()}
+        voice = names.get(system[-1]) if system else None
+        words = system[:-1] if voice else system
+        key = next(key for key, prompt in self._systems.items() if prompt == words)
+        example = self._read_answer(self._example_of(key, voice), answer)
+        if user[:1] == [self._speech_start]:
+            return replace(example, source_codes=self._codes(user[1:-1]))
+        return replace(example, source_text=self.decode_text(user))
+
+    def _split_turns(self, ids: list[int]) -> dict[str, list[int]]:
+        turns: dict[str, list[int]] = {}
+        position = 1
+        for role, words in self._roles.items():
+            start = position + 1 + len(words)
+            if ids[position : position + 1] != [self._turns["start"]] or ids[position + 1 : start] != words:
+                raise ValueError(f"no {role} turn at position {position}")
+            stop = ids.index(self._turns["end"], start)
+            turns[role], position = ids[start:stop], stop + 1 + len(self._newline)
+        return turns
+
+    def _example_of(self, key: str, voice: str | None) -> Example:
+        task, *rest = key.split(".")
+        if task == "stt":
+            return Example(Task.STT, "ja", "ja", voice=voice)
+        target: Language = "ja" if rest[-1] == "ja" else "en"
+        source = target if task == "tts" else other_language(target)
+        mode = Mode(rest[0]) if task == "sts" else Mode.CHAIN
+        return Example(Task(task.upper()), source, target, mode=mode, voice=voice)
+
+    def _read_answer(self, example: Example, ids: list[int]) -> Example:
+        fields = {token: key for key, token in self._markers.items()}
+        position = 0
+        while position < len(ids):
+            opening, position = ids[position], position + 1
+            stop = next((i for i in range(position, len(ids)) if ids[i] in self.marker_ids), len(ids))
+            body = ids[position:stop]
+            if opening == self._speech_start:
+                example, stop = replace(example, target_codes=self._codes(body)), stop + 1
+            elif opening not in fields:
+                raise ValueError(f"id {opening} does not open a field")
+            elif fields[opening][0] == "transcript":
+                example = replace(example, source_text=self.decode_text(body), source_language=fields[opening][1])
+                if example.task is Task.STT:
+                    example = replace(example, target_language=fields[opening][1])
+            else:
+                example = replace(example, target_text=self.decode_text(body))
+            position = stop
+        return example
+
+    def _codes(self, ids: Sequence[int]) -> tuple[int, ...]:
+        if any(i not in self.speech_ids for i in ids):
+            raise ValueError("text ids inside speech")
+        return tuple(i - self.speech_offset for i in ids)
