@@ -139,7 +139,9 @@ class PromptFormat:
             self._voice_ids = {name: self._special(v["token"]) for name, v in data["voices"].items()}
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"The checkpoint's {PROMPT_FILE} is not usable ({error!r}); repair or re-export it.") from None
+            raise UserError(
+                f"The checkpoint's {PROMPT_FILE} is not usable ({error!r}); repair or re-export it."
+            ) from None
         if last - self.speech_offset != codebook_size - 1:
             raise UserError(
                 f"The checkpoint's vocabulary does not hold the codec's {codebook_size} speech tokens in one run; "
