@@ -62,10 +62,36 @@ def launch_options() -> dict[str, Any]:
 def theme() -> gr.Theme:
     """Calm colours and the fonts of the visitor's system: nothing is fetched from elsewhere."""
     fonts = ["system-ui", "Hiragino Sans", "Noto Sans CJK JP", "Noto Sans JP", "Yu Gothic UI", "sans-serif"]
-    return gr.themes.Soft(
+    soft = gr.themes.Soft(
         primary_hue="teal",
         secondary_hue="teal",
         neutral_hue="slate",
         font=fonts,
         font_mono=["ui-monospace", "Consolas", "monospace"],
     )
+    return soft.set(background_fill_primary="*neutral_50", **_plain_labels(), **_contrast())  # set() would reset it
+
+
+def _plain_labels() -> dict[str, str]:
+    """Labels as quiet text instead of coloured badges."""
+    plain = {"background_fill": "transparent", "background_fill_dark": "transparent", "text_weight": "500"}
+    flat = {"block_label_shadow": "none", "block_label_border_width": "0px", "block_title_padding": "0px"}
+    colours = {"text_color": "*neutral_600", "text_color_dark": "*neutral_300", "text_size": "*text_sm"}
+    both = {f"block_{kind}_{key}": value for kind in ("label", "title") for key, value in (plain | colours).items()}
+    return both | flat
+
+
+def _contrast() -> dict[str, str]:
+    """At least 4.5 : 1 between words and what they stand on (WCAG AA)."""
+    filled = {
+        f"{part}{mode}": value
+        for part, value in (
+            ("button_primary_background_fill", "*primary_700"),
+            ("button_primary_background_fill_hover", "*primary_800"),
+            ("checkbox_label_background_fill_selected", "*primary_700"),
+            ("checkbox_background_color_selected", "*primary_800"),
+        )
+        for mode in ("", "_dark")
+    }
+    filled["color_accent"] = "*primary_600"
+    return {**filled, "body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_400"}

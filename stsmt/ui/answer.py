@@ -19,6 +19,7 @@ from stsmt.ui.streaming import Part, pcm
 
 CHUNK_SECONDS = 0.4  # shorter pieces of sound are gathered: each costs a message and an HLS segment
 PAUSE_SECONDS = 0.5  # between an attempt that looped and the next
+REVISION_LENGTH = 20  # of a hash, that is plenty
 Updates = dict[Component, Any]
 
 
@@ -28,6 +29,7 @@ class Panel:
 
     status: gr.HTML
     notice: gr.HTML
+    health: gr.HTML
     transcript: gr.Textbox | None = None
     translation: gr.Textbox | None = None
     live: gr.Audio | None = None
@@ -36,7 +38,7 @@ class Panel:
 
     @property
     def outputs(self) -> list[Component]:
-        parts = (self.status, self.notice, self.transcript, self.translation, self.live, self.final, self.figures)
+        parts = (self.status, self.notice, self.health, self.transcript, self.translation, self.live, self.final, self.figures)
         return [part for part in parts if part is not None]
 
     def cleared(self, status: str) -> Updates:
@@ -45,26 +47,33 @@ class Panel:
         players: Updates = {
             player: gr.update(value=None, visible=False) for player in (self.live, self.final) if player is not None
         }
-        return {**texts, **players, self.notice: "", self.status: status}
+        return {**texts, **players, self.notice: "", self.health: "", self.status: status}
 
 
-def panel(texts: tuple[str, ...], speech: bool, streams: bool) -> Panel:
+def panel(status: gr.HTML, texts: tuple[str, ...], speech: bool, streams: bool) -> Panel:
     """Lay a panel out: `texts` are keys of text boxes; `speech` adds the players and the spectrograms."""
-    status = gr.HTML("", elem_classes="status", elem_id=None)
-    notice = gr.HTML("", elem_classes="notice-box")
+    notice = gr.HTML("", elem_classes="quiet")
     boxes = {key: gr.Textbox(label=label(key), interactive=False, lines=2, buttons=["copy"]) for key in texts}
     live = final = figures = None
     if speech and streams:
         live = gr.Audio(label=label("live"), streaming=True, autoplay=True, interactive=False, visible=False, buttons=[])
     if speech:
-        final = gr.Audio(
-            label=label("final"), interactive=False, visible=False, buttons=["download"], autoplay=not streams
-        )
-        figures = gr.HTML("")
-    return Panel(status, notice, boxes.get("transcript"), boxes.get("translation"), live, final, figures)
+        final = _finished_player("final", autoplay=not streams)
+        if not streams:
+            gr.Markdown(label("no_stream"))
+    health = gr.HTML("", elem_classes="quiet")
+    if speech:
+        figures = gr.HTML("", elem_classes="quiet")
+    return Panel(status, notice, health, boxes.get("transcript"), boxes.get("translation"), live, final, figures)
 
 
-def show(parts: Iterable[Part], into: Panel, source: Audio | None, language: Language, remembered: bool) -> Iterator[Updates]:
+def _finished_player(key: str, autoplay: bool) -> gr.Audio:
+    return gr.Audio(label=label(key), interactive=False, visible=False, buttons=["download"], autoplay=autoplay)
+
+
+def show(
+    parts: Iterable[Part], into: Panel, source: Audio | None, language: Language, remembered: bool
+) -> Iterator[Updates]:
     """Turn a stream of parts into updates of a panel."""
     waiting: list[Audio] = []
     started, attempt = False, 0
@@ -95,7 +104,9 @@ def _text(part: TextPart, into: Panel, language: Language) -> Updates:
     return {**update, into.status: stage(f"stage_{part.field}", language)}
 
 
-def _sound(waiting: list[Audio], live: gr.Audio, status: gr.HTML, language: Language, started: bool) -> Iterator[Updates]:
+def _sound(
+    waiting: list[Audio], live: gr.Audio, status: gr.HTML, language: Language, started: bool
+) -> Iterator[Updates]:
     if not started:
         yield {live: gr.update(visible=True), status: stage("stage_speech", language)}
     yield {live: pcm(concatenate(waiting, waiting[0].sample_rate))}
@@ -103,7 +114,8 @@ def _sound(waiting: list[Audio], live: gr.Audio, status: gr.HTML, language: Lang
 
 def _finished(result: Result, into: Panel, source: Audio | None, language: Language, remembered: bool) -> Updates:
     updates: Updates = {
-        into.status: health_line(result, language, remembered),
+        into.status: stage("stage_done", language),
+        into.health: health_line(result, language, remembered),
         into.notice: notices(result, language),
     }
     if into.transcript is not None:
@@ -141,11 +153,11 @@ def health_line(result: Result, language: Language, remembered: bool = False) ->
         facts.append(say("first_audio", language, seconds=f"{timing.first_audio:.1f}"))
     if timing.real_time_factor is not None:
         facts.append(say("real_time_factor", language, factor=f"{timing.real_time_factor:.2f}"))
-    facts.append(say("model", language, name=result.model.name, revision=result.model.revision[:12]))
+    facts.append(say("model", language, name=result.model.name, revision=result.model.revision[:REVISION_LENGTH]))
     if remembered:
         facts.append(say("from_memory", language))
     items = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
-    return f'<ul class="health" role="status">{items}</ul>'
+    return f'<ul class="health">{items}</ul>'
 
 
 def _end(health: Health, language: Language) -> str:

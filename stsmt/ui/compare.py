@@ -91,7 +91,7 @@ def compare_section(memory: Memory, inputs: list[Component], options: dict[str, 
     with gr.Accordion(label("compare"), open=False, elem_classes="compare"):
         gr.Markdown(label("compare_info"))
         go = gr.Button(label("compare_button"))
-        status = gr.HTML("", elem_classes="status")
+        status = gr.HTML("", elem_classes="quiet")
         with gr.Row(equal_height=False):
             cells = [_cell(way) for way in WAYS]
     outputs: list[Component] = [status, *(part for cell in cells for part in cell)]

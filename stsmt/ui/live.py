@@ -65,13 +65,15 @@ def seed_choice() -> gr.Number:
 
 def microphone() -> gr.Audio:
     """Microphone or upload; the file comes as it is, so that our own reader judges it."""
-    return gr.Audio(sources=["microphone", "upload"], type="filepath", label=label("source"), elem_classes="source")
+    return gr.Audio(sources=["microphone", "upload"], type="filepath", label=label("source"), buttons=[])
 
 
-def buttons(key: str) -> tuple[gr.Button, gr.Button]:
-    """The tab's main button and Stop."""
-    with gr.Row(elem_classes="buttons"):
-        return gr.Button(label(key), variant="primary", scale=3), gr.Button(label("stop"), scale=1)
+def buttons(key: str) -> tuple[gr.Button, gr.Button, gr.HTML]:
+    """The tab's main button, Stop, and below them what is being done."""
+    with gr.Row():
+        go = gr.Button(label(key), variant="primary", scale=3, min_width=160)
+        stop = gr.Button(label("stop"), scale=1, min_width=80)
+    return go, stop, gr.HTML("", elem_classes="quiet")
 
 
 def example_clips(examples: list[Example]) -> gr.Dataset | None:
@@ -135,15 +137,14 @@ def speech_to_speech(studio: Studio) -> None:
     """Speak, see what was understood and its translation, hear it; compare three ways of getting there."""
     with gr.Row(equal_height=False, elem_classes="studio"):
         with gr.Column(min_width=300):
-            source, to = microphone(), language_choice("to")
+            source, examples, to = microphone(), example_clips(studio.examples), language_choice("to")
             with gr.Accordion(label("advanced"), open=False):
                 modes = [(label(mode), str(mode)) for mode in Mode]
                 mode = gr.Radio(modes, value=str(studio.default_mode), label=label("mode"), info=label("mode_info"))
                 voice, seed = voice_choice(studio), seed_choice()
-            go, stop = buttons("translate")
-            examples = example_clips(studio.examples)
+            go, stop, status = buttons("translate")
         with gr.Column(min_width=300):
-            into = panel(("transcript", "translation"), speech=True, streams=studio.streams)
+            into = panel(status, ("transcript", "translation"), speech=True, streams=studio.streams)
     inputs: list[Component] = [source, to, mode, voice, seed]
     tab = Tab(inputs, [go.click, source.stop_recording], stop, examples, _clip_loader(studio))
     connect(tab, answering(studio, into, "stage_start", forms.sts_request), into)
@@ -156,13 +157,13 @@ def text_to_speech(studio: Studio) -> None:
     with gr.Row(equal_height=False, elem_classes="studio"):
         with gr.Column(min_width=300):
             text = gr.Textbox(label=label("text"), placeholder=label("text_placeholder"), lines=3)
+            examples = example_clips(studio.examples)
             language = language_choice("language")
             with gr.Accordion(label("advanced"), open=False):
                 voice, seed = voice_choice(studio), seed_choice()
-            go, stop = buttons("speak")
-            examples = example_clips(studio.examples)
+            go, stop, status = buttons("speak")
         with gr.Column(min_width=300):
-            into = panel((), speech=True, streams=studio.streams)
+            into = panel(status, (), speech=True, streams=studio.streams)
     tab = Tab([text, language, voice, seed], [go.click, text.submit], stop, examples, _text_loader(studio))
     connect(tab, answering(studio, into, "stage_read", forms.tts_request), into)
     narrow_voices(studio, language, voice)
@@ -172,11 +173,10 @@ def speech_to_text(studio: Studio) -> None:
     """Speak and read it."""
     with gr.Row(equal_height=False, elem_classes="studio"):
         with gr.Column(min_width=300):
-            source, language = microphone(), language_choice("language")
-            go, stop = buttons("transcribe")
-            examples = example_clips(studio.examples)
+            source, examples, language = microphone(), example_clips(studio.examples), language_choice("language")
+            go, stop, status = buttons("transcribe")
         with gr.Column(min_width=300):
-            into = panel(("transcript",), speech=False, streams=studio.streams)
+            into = panel(status, ("transcript",), speech=False, streams=studio.streams)
     tab = Tab([source, language], [go.click, source.stop_recording], stop, examples, _clip_loader(studio))
     connect(tab, answering(studio, into, "stage_start", forms.stt_request), into)
 

@@ -84,6 +84,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "stage_transcript": ("Writing down what was said …", "聞き取った内容を書いています…"),
     "stage_translation": ("Translating …", "翻訳しています…"),
     "stage_speech": ("Speaking …", "話しています…"),
+    "stage_done": ("Done.", "できました。"),
     "stage_again": ("That attempt looped; starting again …", "繰り返しに陥ったため、やり直しています…"),
     # -- the health line
     "end_reached": ("ended by itself", "最後まで生成"),
