@@ -70,7 +70,7 @@ class XCodec2:
         self.codebook_size: int = int(np.prod(model.config.quantization_levels))
 
     def encode(self, audio: Audio) -> tuple[int, ...]:
-        """Codes [ceil-free: (T + 1) // hop] of sound at any rate."""
+        """Codes [(T + 1) // hop, at least 1] of sound at any rate; T samples at the codec's rate."""
         import torch
 
         samples = resample(audio, self.sample_rate).samples
@@ -98,9 +98,11 @@ def load_codec(reference: str | Path, device: str = "cpu") -> Codec:
         UserError: if it is missing, half-written, or no X-Codec2.
     """
     folder = locate(reference)
-    config = read_config(folder, "xcodec2", "codec")
+    read_config(folder, "xcodec2", "codec")
     from transformers import Xcodec2Model
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     with loading(folder, "codec"):
         model, info = Xcodec2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
         check_complete(folder, "codec", info)
