@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stsmt.audio import Audio, resample
-from stsmt.checkpoint import check_complete, loading, locate, read_config
+from stsmt.checkpoint import load_weights, locate, read_config
 from stsmt.errors import UserError
 
 HOP = 320  # samples per code
@@ -70,7 +70,7 @@ class XCodec2:
         self.codebook_size: int = int(np.prod(model.config.quantization_levels))
 
     def encode(self, audio: Audio) -> tuple[int, ...]:
-        """Codes [ceil-free: (T + 1) // hop] of sound at any rate."""
+        """Codes [(T + 1) // hop, at least 1] of sound at any rate; T samples at the codec's rate."""
         import torch
 
         samples = resample(audio, self.sample_rate).samples
@@ -98,17 +98,14 @@ def load_codec(reference: str | Path, device: str = "cpu") -> Codec:
         UserError: if it is missing, half-written, or no X-Codec2.
     """
     folder = locate(reference)
-    config = read_config(folder, "xcodec2", "codec")
+    read_config(folder, "xcodec2", "codec")
     from transformers import Xcodec2Model
+    from transformers.utils import logging
 
-    with loading(folder, "codec"):
-        model, info = Xcodec2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-        check_complete(folder, "codec", info)
-        codec = XCodec2(model.to(device))
+    logging.disable_progress_bar()
+    codec = XCodec2(load_weights(Xcodec2Model, folder, "codec").to(device))
     if codec.sample_rate != FEATURE_RATE:
-        raise UserError(
-            f"The codec in {folder} works at {config.get('sampling_rate')} Hz; {FEATURE_RATE} Hz is needed."
-        )
+        raise UserError(f"The codec in {folder} is made for {codec.sample_rate} Hz; {FEATURE_RATE} Hz is needed.")
     return codec
 
 

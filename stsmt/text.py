@@ -11,6 +11,7 @@ LANGUAGE_NAMES = {"ja": "Japanese", "en": "English"}
 
 _KANA_OR_KANJI = re.compile(r"[\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f々〆]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\uff21-\uff3a\uff41-\uff5a]")
+_UNSPEAKABLE = ("So", "Sk", "Cf", "Co", "Cn", "Me")  # emoji and their modifiers, invisible, unassigned
 _HALF_WIDTH_KANA = re.compile(r"[\uff61-\uff9f]+")
 _FULL_WIDTH_ASCII = re.compile(r"[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]+")
 
@@ -40,7 +41,8 @@ def normalise_for_scoring(text: str, language: str) -> str:
     text = re.sub(r"[-‐–—]", " ", text) if language == "en" else text
     text = re.sub(r"(?<!\w)'|'(?!\w)", " ", text)
     kept = (c if c == "'" or unicodedata.category(c)[0] in "LNM" else " " for c in _keep_long_vowels(text))
-    return ("" if language == "ja" else " ").join("".join(kept).split())
+    text = ("" if language == "ja" else " ").join("".join(kept).split())
+    return unicodedata.normalize("NFKC", text)  # marks that lost what stood between
 
 
 def _keep_long_vowels(text: str) -> str:
