@@ -1,26 +1,14 @@
-"""The app (also the entry point of a Hugging Face Space): settings -> translator -> page -> launch."""
+"""The app, and the entry point of a Hugging Face Space: the same as `python -m stsmt serve`.
 
+Settings come from `STSMT_*` and the command line; see `stsmt/settings.py` and `python app.py --help`.
+"""
+
+import os
 import sys
 
-from stsmt.errors import UserError
-from stsmt.settings import ROOT, Settings
-from stsmt.translator import Translator
-from stsmt.ui import build_app, launch_options
-
-EXAMPLES = ROOT / "assets" / "examples"
-
-
-def main(settings: Settings) -> None:
-    """Load the model and serve the page until interrupted."""
-    translator = Translator.load(settings.model, settings.engine, settings.device)
-    app = build_app(translator, examples=EXAMPLES)
-    app.launch(
-        server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
-    )
-
+from stsmt.cli import main
 
 if __name__ == "__main__":
-    try:
-        main(Settings.read())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    if "GRADIO_SERVER_NAME" in os.environ:  # how a Space says on which address it listens
+        os.environ.setdefault("STSMT_HOST", os.environ["GRADIO_SERVER_NAME"])
+    sys.exit(main(["serve", *sys.argv[1:]]))

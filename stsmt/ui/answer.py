@@ -14,8 +14,8 @@ from stsmt.health import Health
 from stsmt.prompt import Language
 from stsmt.requests import AudioPart, Result, TextPart
 from stsmt.ui import plots
-from stsmt.ui.strings import label, say, sentence
 from stsmt.ui.streaming import Part, pcm
+from stsmt.ui.strings import label, say, sentence
 
 CHUNK_SECONDS = 0.4  # shorter pieces of sound are gathered: each costs a message and an HLS segment
 PAUSE_SECONDS = 0.5  # between an attempt that looped and the next
@@ -38,8 +38,7 @@ class Panel:
 
     @property
     def outputs(self) -> list[Component]:
-        parts = (self.status, self.notice, self.health, self.transcript, self.translation, self.live, self.final, self.figures)
-        return [part for part in parts if part is not None]
+        return [part for part in vars(self).values() if part is not None]
 
     def cleared(self, status: str) -> Updates:
         """Nothing shown but a status; players hidden until there is something to hear."""
@@ -56,7 +55,9 @@ def panel(status: gr.HTML, texts: tuple[str, ...], speech: bool, streams: bool) 
     boxes = {key: gr.Textbox(label=label(key), interactive=False, lines=2, buttons=["copy"]) for key in texts}
     live = final = figures = None
     if speech and streams:
-        live = gr.Audio(label=label("live"), streaming=True, autoplay=True, interactive=False, visible=False, buttons=[])
+        live = gr.Audio(
+            label=label("live"), streaming=True, autoplay=True, interactive=False, visible=False, buttons=[]
+        )
     if speech:
         final = _finished_player("final", autoplay=not streams)
         if not streams:
@@ -89,6 +90,8 @@ def show(
                 yield from _sound(waiting, into.live, into.status, language, started)
                 waiting, started = [], True
         else:
+            if into.live is not None and not started and not waiting and part.audio is not None:
+                waiting = [part.audio]  # an answer that was remembered without its pieces
             if into.live is not None and waiting:
                 yield from _sound(waiting, into.live, into.status, language, started)
             yield _finished(part, into, source, language, remembered)
@@ -167,7 +170,9 @@ def _end(health: Health, language: Language) -> str:
 
 
 def _loops(health: Health, language: Language) -> str:
-    return say("loops", language, share=f"{100 * health.repeat_share:.0f}") if health.loop else say("no_loops", language)
+    if not health.loop:
+        return say("no_loops", language)
+    return say("loops", language, share=f"{100 * health.repeat_share:.0f}")
 
 
 def notices(result: Result, language: Language) -> str:

@@ -15,8 +15,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     **ABOUT,
     # -- the page
     "head": (
-        "# Speech translation studio\nSpeak or choose a phrase in Japanese or English and hear it in the other language. "
-        "Every voice that answers is synthetic.",
+        """# Speech translation studio
+Speak or choose a phrase in Japanese or English and hear it in the other language. Every voice that answers is
+synthetic.""",
         "# 音声翻訳スタジオ\n日本語か英語で話すか例を選ぶと、もう一方の言語の音声で聞けます。答える声はすべて合成音声です。",
     ),
     "tab_sts": ("Speech → Speech", "音声 → 音声"),
@@ -65,10 +66,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     # -- compare
     "compare": ("Compare three ways of translating", "3つの翻訳方法を比べる"),
     "compare_info": (
-        "The clip above goes through **direct** (speech to speech), **chain** (transcript, translation and speech in "
-        "one pass) and **cascade** (three separate requests: recognise, translate the text, speak).",
-        "上の音声を、**直接**（音声から音声へ）、**連鎖**（書き起こし・訳文・音声を一度に）、"
-        "**カスケード**（認識・テキスト翻訳・読み上げを別々に）の3通りで訳します。",
+        """The clip above goes through **direct** (speech to speech), **chain** (transcript, translation and speech in
+one pass) and **cascade** (three separate requests: recognise, translate the text, speak).""",
+        """上の音声を、**直接**（音声から音声へ）、**連鎖**（書き起こし・訳文・音声を一度に）、
+**カスケード**（認識・テキスト翻訳・読み上げを別々に）の3通りで訳します。""",
     ),
     "direct_title": ("#### Direct", "#### 直接"),
     "chain_title": ("#### Chain", "#### 連鎖"),
@@ -129,7 +130,10 @@ JAPANESE_SENTENCES: list[tuple[str, str]] = [
     (r"(?:.*) is cut off: .*", "ファイルが途中で切れています。書き出し直すか、もう一度アップロードしてください。"),
     (r"The recording holds samples that are not numbers .*", "録音に数値でない値があります。書き出し直してください。"),
     (r"The recording is too short \((\d+) ms\).*", r"録音が短すぎます（\1ミリ秒）。0.2秒以上必要です。"),
-    (r"The recording is too long \((\d+) s\); at most (\d+) s .*", r"録音が長すぎます（\1秒）。\2秒以内にしてください。"),
+    (
+        r"The recording is too long \((\d+) s\); at most (\d+) s .*",
+        r"録音が長すぎます（\1秒）。\2秒以内にしてください。",
+    ),
     (r"The recording is silent; .*", "録音が無音です。マイクを確かめて、もう一度話してください。"),
     (r"The recording is clipped .*", "音が大きすぎて割れています。入力レベルを下げてください。"),
     (r"The recording is very quiet; .*", "音がとても小さいです。マイクに近づいてください。"),
@@ -163,6 +167,15 @@ JAPANESE_SENTENCES: list[tuple[str, str]] = [
     ),
     (r"The voice (\S+) speaks English, .* choose one of: (.*)\.", r"声「\1」は英語の声です。次から選んでください：\2"),
     (r"The seed must be .*", "シードは0以上の整数にしてください。"),
+    (r"The speech sounds Japanese, .*", "日本語の音声のようです。翻訳先を英語にしてください。"),
+    (r"The speech sounds English, .*", "英語の音声のようです。翻訳先を日本語にしてください。"),
+    (r"There is no text; .*", "テキストがありません。文を入力してください。"),
+    (r"This is too long for the model, .*", "モデルには長すぎます。短く分けてください。"),
+    (
+        r"The recording is long: .* in (\d+) pieces\.",
+        r"録音が長いため、間（ま）で区切って\1つに分けて処理しました。",
+    ),
+    (r"Symbols that cannot be spoken, .*", "絵文字など、読み上げられない記号を省きました。"),
 ]
 
 
