@@ -97,7 +97,11 @@ def test_two_slots_of_one_list_never_take_the_same_value(all_phrases: list[Phras
 
 @pytest.mark.parametrize(
     ("noun", "with_article", "several"),
-    [("apple", "an apple", "apples"), ("bus", "a bus", "buses"), ("dictionary", "a dictionary", "dictionaries")],
+    [
+        ("apple", "an apple", "apples"),
+        ("bus", "a bus", "buses"),
+        ("dictionary", "a dictionary", "dictionaries"),
+    ],
 )
 def test_regular_english_forms_are_derived(noun: str, with_article: str, several: str) -> None:
     assert indefinite(noun) == with_article

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def badly_written(found: Iterable[Phrase]) -> list[str]:
             "Japanese characters": not JAPANESE.fullmatch(phrase.ja),
             "English characters": not ENGLISH.fullmatch(phrase.en) or "  " in phrase.en,
             "article": WRONG_ARTICLE.search(phrase.en),
-            "doubled word": any(a == b for a, b in zip(english, english[1:])),
+            "doubled word": any(a == b for a, b in pairwise(english)),
             "length": len(english) > MAX_ENGLISH_WORDS,
         }
         problems += [f"{why}: {phrase.ja} {phrase.en}" for why, bad in reasons.items() if bad]
