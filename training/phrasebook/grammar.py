@@ -53,8 +53,7 @@ class Template:
 
     def keys(self, side: str) -> list[Key]:
         """The distinct placeholders of one side ("ja" or "en"), in order."""
-        found = PLACEHOLDER.finditer(getattr(self, side))
-        return list(dict.fromkeys((m["slot"], m["tag"] or "") for m in found))
+        return list(dict.fromkeys((s, tag) for s, _, tag in PLACEHOLDER.findall(getattr(self, side))))
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,7 @@ def load_slots(text: str) -> dict[str, list[Value]]:
 
 def load_templates(text: str, source: str, slots: Mapping[str, Sequence[Value]]) -> list[Template]:
     """Parse and validate one template file; ``source`` names it in errors."""
-    document = yaml.safe_load(text)
-    templates = []
+    document, templates = yaml.safe_load(text), []
     for entry in document["templates"]:
         where = f"{source}: {entry.get('id', entry)}"
         if not {"id", "ja", "en"} <= entry.keys() <= {"id", "ja", "en", "held_out"}:
