@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stsmt.prompt import LANGUAGES, Example, Language, Mode, PromptFormat, Task, other_language
+from training.phrasebook.grammar import Phrase
 from training.voices import VOICES
 
 IGNORE = -100
@@ -40,10 +42,18 @@ class Mixture:
 
 
 class PairSource:
-    """Draws examples from the utterances of one split, seeded."""
+    """Draws examples from the utterances of one split, seeded.
 
-    def __init__(self, rows: Sequence[Utterance], seed: int) -> None:
+    `texts` are phrases without sound for text translation (the grammar has many more than were spoken); templates are
+    drawn by the square root of their size, so that large ones do not drown the others.
+    """
+
+    def __init__(self, rows: Sequence[Utterance], seed: int, texts: Sequence[Phrase] = ()) -> None:
         self.rng = random.Random(seed)
+        self.texts: dict[str, list[Phrase]] = defaultdict(list)
+        for phrase in texts:
+            self.texts[phrase.template].append(phrase)
+        self._weights = list(accumulate(len(group) ** 0.5 for group in self.texts.values()))
         self.by_phrase: dict[str, dict[Language, list[Utterance]]] = defaultdict(lambda: {"ja": [], "en": []})
         for row in rows:
             self.by_phrase[row["phrase"]][row["language"]].append(row)
@@ -52,6 +62,9 @@ class PairSource:
     def draw(self, task: str) -> Example:
         """A random phrase in a random direction as an example of `task` (a field of `Mixture`)."""
         source_language = self.rng.choice(LANGUAGES)
+        if task == "mt" and self.texts:
+            group = self.rng.choices(list(self.texts.values()), cum_weights=self._weights)[0]
+            return text_example(self.rng.choice(group), source_language)
         sides = self.by_phrase[self.rng.choice(self.phrases)]
         source = self.rng.choice(sides[source_language])
         target = self.rng.choice(sides[other_language(source_language)])
@@ -62,6 +75,13 @@ class PairSource:
         sides = self.by_phrase[self.rng.choice(self.phrases)]
         row = self.rng.choice(sides[self.rng.choice(LANGUAGES)])
         return (row["text"], None) if self.rng.random() < 0.3 else ("", tuple(row["codes"]))
+
+
+def text_example(phrase: Phrase, source_language: Language) -> Example:
+    """Text translation of a phrase out of `source_language`."""
+    target_language = other_language(source_language)
+    texts = {"source_text": getattr(phrase, source_language), "target_text": getattr(phrase, target_language)}
+    return Example(Task.MT, source_language, target_language, **texts)
 
 
 def make_example(task: str, source: Utterance, target: Utterance, rng: random.Random) -> Example:

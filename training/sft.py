@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Conf
 from stsmt.prompt import PromptFormat
 from training.budget import Budget
 from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, read_codes
+from training.phrasebook.grammar import phrases
 from training.tokenizer import build_tokenizer, save_tokenizer
 
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
@@ -164,7 +165,8 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
     levels = list(codec.quantization_levels)
     size = int(torch.tensor(levels).prod())
     if not (folder / "tokenizer.json").exists():
-        texts = sorted({row["text"] for row in read_codes(work, "train")})
+        train = [phrase for phrase in phrases(seed, per_template=100) if phrase.split == "train"]
+        texts = [text for phrase in train for text in (phrase.ja, phrase.en)]
         save_tokenizer(build_tokenizer(texts, size), folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompt = PromptFormat.load(folder, tokenizer, size)
@@ -183,7 +185,9 @@ def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, la
     model.to(device).train()
     optimisers = Optimisers(model)
     budget = Budget(work / "lm.pt", minutes=minutes, state={"model": model, "optimisers": optimisers}, name="lm")
-    source, dev = PairSource(read_codes(work, "train"), seed + budget.step), read_codes(work, "dev")
+    texts = [phrase for phrase in phrases(seed) if phrase.split == "train"]
+    source = PairSource(read_codes(work, "train"), seed + budget.step, texts)
+    dev = read_codes(work, "dev")
     separators = model.model.config.conv_L_cache - 1
     packer = Packer(prompt, rows=ROWS, length=LENGTH, separators=separators, speech_weight=SPEECH_WEIGHT)
     log = (work / "lm.log").open("a", encoding="utf-8")

@@ -1,8 +1,8 @@
 """Speak the phrasebook: `python -m training.synthesise --work runs/embedded --phrases 9000`.
 
 Every phrase is spoken once in each language by a voice drawn from the seed. The result is a folder of shards, each an
-`.npz` with 16-bit samples of many sentences end to end and a `.json` that lists them; a shard that exists is not made
-again, so the command can be stopped and repeated.
+`.npz` with 16-bit samples of many sentences end to end and a `.json` that lists them; a phrase that is in a shard is not
+spoken again, so the command can be stopped, repeated, and repeated with more phrases.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from stsmt.prompt import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
 from training.voices import VOICES, Voice, katakana, phones, speak
 
-SHARD_PHRASES = 100
+SHARD_PHRASES = 50
 SOURCE_SHARE = 0.08  # sentences spoken by a source-only voice
 MAX_SECONDS = 6.0  # longer sentences are left out, never cut
 
@@ -65,13 +65,25 @@ def synthesise(work: Path, *, count: int, seed: int, processes: int) -> None:
     folder = work / "speech"
     folder.mkdir(parents=True, exist_ok=True)
     pool = [p for p in phrases(seed) if p.split in ("train", "dev")]
-    chosen = sample_evenly(pool, count, seed)
-    shards = [chosen[i : i + SHARD_PHRASES] for i in range(0, len(chosen), SHARD_PHRASES)]
-    tasks = [(folder / f"{i:04d}.npz", shard, seed) for i, shard in enumerate(shards)]
-    todo = [task for task in tasks if not task[0].exists()]
+    spoken = spoken_phrases(folder)
+    todo_phrases = [p for p in sample_evenly(pool, count, seed) if p.id not in spoken]
+    shards = [todo_phrases[i : i + SHARD_PHRASES] for i in range(0, len(todo_phrases), SHARD_PHRASES)]
+    first = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=-1)
+    todo = [(folder / f"{i:04d}.npz", shard, seed) for i, shard in enumerate(shards, first)]
     with multiprocessing.get_context("spawn").Pool(processes) as workers:
         for _ in tqdm(workers.imap(speak_shard, todo), total=len(todo), desc="speech shards"):
             pass
+
+
+def spoken_phrases(folder: Path) -> set[str]:
+    """Ids of the phrases in whole shards; what an interrupted run left half-done is removed."""
+    found: set[str] = set()
+    for path in folder.glob("*.json"):
+        if path.with_suffix(".npz").exists():
+            found.update(row["phrase"] for row in json.loads(path.read_text(encoding="utf-8")))
+        else:
+            path.unlink()
+    return found
 
 
 def sample_evenly(pool: list[Phrase], count: int, seed: int) -> list[Phrase]:
