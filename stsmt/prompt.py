@@ -18,10 +18,12 @@ makes language identification one token), the translation, the speech. `Task` an
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 from stsmt.errors import UserError
@@ -59,6 +61,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]: ...
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str: ...
     def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
+    def __len__(self) -> int: ...
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,23 @@ def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
     return ("speech",)
 
 
+def read_prompt(folder: Path) -> dict[str, Any]:
+    """`prompt.json` of a checkpoint folder.
+
+    Raises:
+        UserError: if it is missing or broken.
+    """
+    try:
+        data = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"No {PROMPT_FILE} in {folder}: not an stsmt checkpoint, or only half of one.") from None
+    except ValueError as error:
+        raise UserError(f"{folder / PROMPT_FILE} is not valid JSON ({error}).") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{folder / PROMPT_FILE} must hold one JSON object; repair or re-export it.")
+    return data
+
+
 class PromptFormat:
     """`prompt.json` bound to a tokenizer: renders requests to ids and parses ids back.
 
@@ -122,6 +144,7 @@ class PromptFormat:
 
     def __init__(self, data: dict[str, Any], tokenizer: Tokenizer, codebook_size: int) -> None:
         self.data, self._tokenizer, self.codebook_size = data, tokenizer, codebook_size
+        self._lock = Lock()  # a fast tokenizer panics when one thread switches its options while another uses it
         try:
             self.default_mode = Mode(data["default_mode"])
             self.voices: dict[str, Language] = {name: v["language"] for name, v in data["voices"].items()}
@@ -139,7 +162,9 @@ class PromptFormat:
             self._voice_ids = {name: self._special(v["token"]) for name, v in data["voices"].items()}
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"The checkpoint's {PROMPT_FILE} is not usable ({error!r}); repair or re-export it.") from None
+            raise UserError(
+                f"The checkpoint's {PROMPT_FILE} is not usable ({error!r}); repair or re-export it."
+            ) from None
         if last - self.speech_offset != codebook_size - 1:
             raise UserError(
                 f"The checkpoint's vocabulary does not hold the codec's {codebook_size} speech tokens in one run; "
@@ -150,14 +175,8 @@ class PromptFormat:
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Tokenizer, codebook_size: int) -> "PromptFormat":
-        """Read `prompt.json` of a checkpoint folder."""
-        try:
-            data = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"No {PROMPT_FILE} in {folder}: not an stsmt checkpoint, or only half of one.") from None
-        except ValueError as error:
-            raise UserError(f"{folder / PROMPT_FILE} is not valid JSON ({error}).") from None
-        return cls(data, tokenizer, codebook_size)
+        """Bind `prompt.json` of a checkpoint folder to its tokenizer."""
+        return cls(read_prompt(folder), tokenizer, codebook_size)
 
     # -- ids of single things ------------------------------------------------------------------------------------
 
@@ -168,7 +187,8 @@ class PromptFormat:
         return found
 
     def _text(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        with self._lock:
+            return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
     @property
     def end_of_turn(self) -> int:
@@ -185,6 +205,13 @@ class PromptFormat:
         """Ids that are neither text nor speech: turns, field markers, voice tags."""
         speech = (self._speech_start, self._speech_end)
         return frozenset((*self._turns.values(), *speech, *self._markers.values(), *self._voice_ids.values()))
+
+    @cached_property
+    def text_ids(self) -> tuple[range, ...]:
+        """The ids of plain text: all but control and speech tokens, in ascending ranges."""
+        taken = sorted({*self._tokenizer.added_tokens_decoder, *self.speech_ids, *self.marker_ids})
+        bounds = zip([-1, *taken], [*taken, len(self._tokenizer)], strict=True)
+        return tuple(range(a + 1, b) for a, b in bounds if b - a > 1)
 
     def transcript_marker(self, language: Language) -> int:
         """The id that opens a transcript in `language`; comparing both identifies the language."""
@@ -203,7 +230,8 @@ class PromptFormat:
 
     def decode_text(self, ids: Sequence[int]) -> str:
         """The text of `ids`; an unfinished multi-byte character at the end shows as U+FFFD."""
-        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        with self._lock:
+            return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def _speech(self, codes: Sequence[int]) -> list[int]:
         return [self._speech_start, *(self.speech_offset + code for code in codes), self._speech_end]
