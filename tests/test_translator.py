@@ -379,6 +379,22 @@ def test_a_checkpoint_may_refer_to_a_codec_elsewhere(tiny_checkpoint: Path, tmp_
     assert Translator.load(folder).codec.codebook_size == CODEBOOK_SIZE
 
 
+@pytest.mark.parametrize("extra", [{"max_source_seconds": "long"}, {"sampling": {"heat": 1}}])
+def test_a_prompt_file_with_unusable_options_is_refused(extra: dict[str, Any]) -> None:
+    prompt = PromptFormat(prompt_data() | extra, TOKENIZER, CODEBOOK_SIZE)
+    with pytest.raises(UserError, match="not usable"):
+        Translator(ScriptedLM(), prompt, ScriptedCodec())
+
+
+def test_a_checkpoint_may_know_better_how_to_sample_and_how_much_it_hears() -> None:
+    options = {"max_source_seconds": 6, "sampling": {"temperature": 0.5, "top_k": 7}}
+    prompt = PromptFormat(prompt_data() | options, TOKENIZER, CODEBOOK_SIZE)
+    translator = Translator(ScriptedLM(CODES), prompt, ScriptedCodec())
+    translator.run(Request(Task.TTS, text="Hello."))
+    assert (calls(translator)[0][1].temperature, calls(translator)[0][1].top_k) == (0.5, 7)
+    assert translator.piece_seconds == 6
+
+
 def test_parts_that_do_not_match_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     from tests.tiny import tiny_lm
 
