@@ -129,9 +129,10 @@ def serve(settings: Settings) -> None:
         UserError: if the checkpoint cannot be loaded.
     """
     from stsmt.translator import Translator
-    from stsmt.ui import build_app, launch_options
 
     translator = Translator.load(settings.model, settings.engine, settings.device)
+    from stsmt.ui import build_app, launch_options
+
     build_app(translator, examples=EXAMPLES).launch(
         server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
     )

@@ -54,6 +54,17 @@ def test_features_equal_the_kaldi_formula(count: int) -> None:
     assert np.abs(made["input_features"][0] - expected).max() < 2e-3
 
 
+def test_features_equal_the_library_frame_by_frame() -> None:
+    from transformers import SeamlessM4TFeatureExtractor
+
+    extractor = SeamlessM4TFeatureExtractor(feature_size=80, num_mel_bins=80, stride=2, padding_value=1.0)
+    samples = np.concatenate([make_speech(1.5).samples, np.zeros(9600, np.float32)])
+    made = features(samples)
+    padded = np.pad(made["input_values"][0, 0], 160)
+    expected = extractor(padded, sampling_rate=16000, return_tensors="np")["input_features"]
+    assert np.abs(made["input_features"] - expected).max() < 1e-4
+
+
 def test_features_of_silence_are_finite() -> None:
     assert np.isfinite(features(np.zeros(3200, np.float32))["input_features"]).all()
 

@@ -112,10 +112,10 @@ def test_sampling_follows_the_probabilities(lm: LM) -> None:
     probabilities = [math.exp(p) for p in lm.next_log_probabilities(IDS, allowed)]
     one = Sampling((range(300, 310),), STOP, 1, min_new_tokens=1, temperature=1.0)
     counts = dict.fromkeys(allowed, 0)
-    for seed in range(1500):
+    for seed in range(600):
         counts[ids_of(lm, IDS, replace(one, seed=seed))[0]] += 1
     for id, probability in zip(allowed, probabilities, strict=True):
-        assert counts[id] / 1500 == pytest.approx(probability, abs=0.05)
+        assert counts[id] / 600 == pytest.approx(probability, abs=0.08)
 
 
 def test_top_k_and_top_p_cut_the_tail(lm: LM) -> None:
@@ -130,7 +130,7 @@ def test_top_k_and_top_p_cut_the_tail(lm: LM) -> None:
 
 
 def test_a_frequency_penalty_breaks_repetition(lm: LM) -> None:
-    two = Sampling((range(300, 302),), STOP, 40, min_new_tokens=40, repetition_window=4, frequency_penalty=100.0)
+    two = Sampling((range(300, 302),), STOP, 40, min_new_tokens=40, repetition_window=1, frequency_penalty=100.0)
     made = ids_of(lm, IDS, two)
     assert all(made[i] != made[i + 1] for i in range(39))
 

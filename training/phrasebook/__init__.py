@@ -1,0 +1,1 @@
+"""A synchronous Japanese/English phrase grammar: data files plus a small expander."""
