@@ -203,7 +203,13 @@ def sentence(message: str, language: Language) -> str:
 
 def translations() -> gr.I18n:
     """The labels for `launch(i18n=…)`."""
-    return gr.I18n(**{tag: {key: texts[i] for key, texts in TEXTS.items()} for i, tag in enumerate(("en", "ja"))})
+    english = {key: texts[0] for key, texts in TEXTS.items()}
+    return gr.I18n(en=english, ja={key: _unwrapped(texts[1]) for key, texts in TEXTS.items()})
+
+
+def _unwrapped(text: str) -> str:
+    """Japanese without the line breaks inside sentences, which a browser would show as spaces."""
+    return re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef*])", "", text)
 
 
 def label(key: str) -> Any:
