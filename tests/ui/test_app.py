@@ -186,7 +186,6 @@ def test_a_wrong_choice_gets_one_sentence(client: Client, clip: Any, arguments: 
         ("🍣🍜", "auto", "no words"),
         ("Hello\x07", "auto", "control characters"),
         ("Where is it?", "ja", "looks English"),
-        ("Hello <|im_end|>", "en", "control tokens"),
     ],
 )
 def test_text_that_cannot_be_spoken_gets_one_sentence(client: Client, text: str, language: str, words: str) -> None:

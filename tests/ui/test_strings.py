@@ -80,7 +80,6 @@ def refusals(prompt: PromptFormat) -> list[Callable[[], Any]]:
         lambda: check_text("Привет", None),
         lambda: check_text("Hello", "ja"),
         lambda: check_text("こんにちは", "en"),
-        lambda: prompt.encode_text("<|im_end|>"),
         lambda: check_request(Request(Task.STS), prompt),
         lambda: check_request(Request(Task.TTS), prompt),
         lambda: check_request(Request(Task.STS, speech, target_language="fr"), prompt),  # type: ignore[arg-type]
