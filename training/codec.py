@@ -26,6 +26,9 @@ CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a 
 BATCH = 12
 RATE = 1e-3
 CTC_WEIGHT = 1.0
+# Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
+# thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
+LATENT_MEAN, LATENT_STD, SPREAD_WEIGHT = -0.22, 0.9, 1.0
 
 
 def codec_config(
@@ -57,18 +60,21 @@ class JointCodec(nn.Module):
         self.head = nn.Linear(config.semantic_model_config.hidden_size, labels)
         reinitialise(self, seed)
 
-    def forward(self, features: Tensor, mask: Tensor, waves: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(CTC logits [B, F, V], reconstructed crops [B, T]) for crops `waves` [B, 1, T] that begin at frames `starts`.
+    def forward(self, features: Tensor, mask: Tensor, waves: Tensor, starts: Sequence[int]) -> tuple[Tensor, ...]:
+        """(CTC logits [B, F, V], reconstructed crops [B, T], spread loss) for crops `waves` [B, 1, T] from `starts`.
 
-        `Xcodec2Model.encode` runs the semantic encoder without gradients; here its steps are taken one by one.
+        `starts` are frames. `Xcodec2Model.encode` runs the semantic encoder without gradients; here its steps are
+        taken one by one.
         """
         codec, frames = self.codec, waves.shape[-1] // self.codec.hop_length
         semantic = codec.semantic_encoder(features, attention_mask=mask).last_hidden_state
         adapted = codec.semantic_adapter((semantic * mask[..., None]).transpose(1, 2))
         crops = torch.stack([row[:, start : start + frames] for row, start in zip(adapted, starts, strict=True)])
-        hidden = torch.cat([crops, codec.acoustic_encoder(waves)], 1).transpose(1, 2)
-        latents, _ = codec.quantizer(codec.fc_encoder(hidden))
-        return self.head(semantic), codec.acoustic_decoder(latents)[:, 0]
+        hidden = codec.fc_encoder(torch.cat([crops, codec.acoustic_encoder(waves)], 1).transpose(1, 2))
+        latents, _ = codec.quantizer(hidden)
+        inputs = codec.quantizer.project_in(hidden).float().flatten(0, 1)
+        spread = (inputs.mean(0) - LATENT_MEAN) ** 2 + (inputs.std(0) - LATENT_STD) ** 2
+        return self.head(semantic), codec.acoustic_decoder(latents)[:, 0], spread.mean()
 
 
 def crop_waves(batch: Sequence[Spoken], starts: Sequence[int], frames: int, hop: int) -> Tensor:
@@ -88,6 +94,11 @@ def train_joint(work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: i
     model = JointCodec(codec_config(), len(labels), seed).to(device).train()
     spectral = SpectralLoss(model.codec.config.sampling_rate).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    import os
+    if os.environ.get("WARM"):
+        old = torch.load(os.environ["WARM"], weights_only=True)["model"]
+        kept = {k: v for k, v in old.items() if k.startswith(("head.", "codec.semantic_encoder."))}
+        print(model.load_state_dict(kept, strict=False).unexpected_keys, len(kept))
     state = {"model": model, "optimiser": optimiser}
     budget = Budget(work / "codec-joint.pt", minutes=minutes, state=state, name="codec, joint")
     encoder = model.codec.acoustic_encoder
@@ -100,11 +111,12 @@ def train_joint(work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: i
         waves = crop_waves(batch, starts, CROP_FRAMES, model.codec.hop_length).to(device)
         features, mask = (t.to(device) for t in pad_features(batch))
         with torch.autocast(device, torch.bfloat16):
-            logits, made = model(features, mask, waves, starts)
+            logits, made, spread = model(features, mask, waves, starts)
         ctc = ctc_loss(logits, mask, [[index[label] for label in phone_labels(s)] for s in batch])
         sound = spectral(made.float(), waves[:, 0])
-        step(model, optimiser, sound + CTC_WEIGHT * ctc, RATE * budget.rate)
-        budget.report(spectral=sound.item(), ctc=ctc.item())
+        loss = sound + CTC_WEIGHT * ctc + SPREAD_WEIGHT * spread
+        step(model, optimiser, loss, RATE * budget.rate)
+        budget.report(spectral=sound.item(), ctc=ctc.item(), spread=spread.item())
     return save_codec(model.codec, work)
 
 

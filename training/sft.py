@@ -29,7 +29,7 @@ PRETRAIN_SHARE, LISTEN_SHARE = 0.06, 0.45  # of the time: pre-training ends, the
 ROWS, LENGTH = 6, 1024
 SPEECH_WEIGHT = 0.4  # a speech token's loss against a text token's: there are ten times as many
 MATRIX_RATE, OTHER_RATE = 2e-3, 2e-3
-EVALUATE_EVERY = 400  # steps
+EVALUATE_EVERY = 4  # steps
 
 
 def mixture_at(progress: float) -> Mixture:

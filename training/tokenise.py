@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stsmt.codec import features as codec_features
 from training.augment import augment
+from training.fbank import corpus_features
 from training.speech import SAMPLE_RATE, Spoken, read_rows
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
@@ -35,7 +35,7 @@ def _load(path: Path) -> None:
 def _encode(row: dict, samples: np.ndarray) -> np.ndarray:
     from training.codec import encode_spoken
 
-    features = codec_features(samples.astype(np.float32) / 32768.0)["input_features"][0]
+    features = corpus_features(samples.astype(np.float32) / 32768.0)
     fields = {k: row[k] for k in (*FIELDS, "phones", "reading")}
     return encode_spoken(_codec, Spoken(**fields, samples=samples, features=features))
 
