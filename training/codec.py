@@ -50,6 +50,8 @@ def codec_config(
         semantic_model_config=encoder_config(semantic, semantic_layers, 1).to_dict(),
     )
 
+RECOGNISER = ("head.", "codec.semantic_encoder.")
+
 
 class JointCodec(nn.Module):
     """The codec with a CTC head on its semantic encoder; gradients reach everything."""
@@ -86,19 +88,22 @@ def crop_waves(batch: Sequence[Spoken], starts: Sequence[int], frames: int, hop:
     return waves
 
 
-def train_joint(work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: int, device: str) -> Xcodec2Model:
-    """Stage one; writes `work/codec` (weights rounded to bfloat16, as they are shipped)."""
+def train_joint(
+    work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: int, device: str, warm: Path | None = None
+) -> Xcodec2Model:
+    """Stage one; writes `work/codec` (weights rounded to bfloat16, as they are shipped).
+
+    `warm` is another run's `codec-joint.pt`, of which only the recogniser is taken.
+    """
     corpus = [s for s in corpus if s.frames > CROP_FRAMES]
     labels = ["", *sorted({label for spoken in corpus for label in phone_labels(spoken)})]
     index = {label: i for i, label in enumerate(labels)}
     model = JointCodec(codec_config(), len(labels), seed).to(device).train()
     spectral = SpectralLoss(model.codec.config.sampling_rate).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    import os
-    if os.environ.get("WARM"):
-        old = torch.load(os.environ["WARM"], weights_only=True)["model"]
-        kept = {k: v for k, v in old.items() if k.startswith(("head.", "codec.semantic_encoder."))}
-        print(model.load_state_dict(kept, strict=False).unexpected_keys, len(kept))
+    if warm is not None:
+        old = torch.load(warm, map_location="cpu", weights_only=True)["model"]
+        model.load_state_dict({k: v for k, v in old.items() if k.startswith(RECOGNISER)}, strict=False)
     state = {"model": model, "optimiser": optimiser}
     budget = Budget(work / "codec-joint.pt", minutes=minutes, state=state, name="codec, joint")
     encoder = model.codec.acoustic_encoder
@@ -178,11 +183,12 @@ def main() -> None:
     parser.add_argument("--adversarial", type=float, default=0, help="minutes of the adversarial stage")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
     a = parser.parse_args()
     if a.minutes:
         corpus = load_speech(a.work, augmented_share=0.3, seed=a.seed)
         train = [s for s in corpus if s.split == "train"]
-        train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device)
+        train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
     if a.adversarial:
         clean = [s for s in load_speech(a.work, augmented_share=0.0, seed=a.seed) if s.split == "train"]
         codec = Xcodec2Model.from_pretrained(a.work / "codec", dtype=torch.float32).eval()
