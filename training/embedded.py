@@ -23,7 +23,7 @@ def stages(work: Path, minutes: float, device: str, count: int) -> list[tuple[st
     return [
         ("speech", work / "speech" / "done", ["training.synthesise", *common, "--phrases", str(count)]),
         ("codec", work / "joint.done", [*codec, "--minutes", budget["joint"]]),
-        ("codes", work / "codes.parquet", ["training.tokenise", *common]),
+        ("codes", work / "codes.parquet", ["training.tokenise", *where]),
         ("judge", work / "judge.done", ["training.recogniser", *where, "--minutes", budget["judge"]]),
         ("lm", work / "lm.done", ["training.sft", *where, "--minutes", budget["lm"]]),
         ("decoder", work / "adversarial.done", [*codec, "--minutes", "0", "--adversarial", budget["adversarial"]]),
