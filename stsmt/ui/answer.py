@@ -140,9 +140,9 @@ def _figure(key: str, audio: Audio, language: Language) -> str:
 # -- sentences about a result ----------------------------------------------------------------------------------------
 
 
-def stage(key: str, language: Language) -> str:
+def stage(key: str, language: Language, **values: str) -> str:
     """What is being done just now."""
-    return f'<p class="stage" role="status">{html.escape(say(key, language))}</p>'
+    return f'<p class="stage" role="status">{html.escape(say(key, language, **values))}</p>'
 
 
 def health_line(result: Result, language: Language, remembered: bool = False) -> str:

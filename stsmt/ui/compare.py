@@ -93,18 +93,19 @@ def compare_section(memory: Memory, inputs: list[Component], options: dict[str, 
         go = gr.Button(label("compare_button"))
         status = gr.HTML("", elem_classes="quiet")
         with gr.Row(equal_height=False):
-            cells = [_cell(way) for way in WAYS]
-    outputs: list[Component] = [status, *(part for cell in cells for part in cell)]
-    go.click(_comparing(memory, status, cells), inputs, outputs, trigger_mode="once", **options)
+            cells = [cell(way) for way in WAYS]
+    outputs: list[Component] = [status, *(part for pair in cells for part in pair)]
+    go.click(comparing(memory, status, cells), inputs, outputs, trigger_mode="once", **options)
 
 
-def _cell(way: str) -> tuple[gr.HTML, gr.Audio]:
+def cell(way: str) -> tuple[gr.HTML, gr.Audio]:
+    """A column for one way: its words and its player."""
     with gr.Column(min_width=240):
         gr.Markdown(label(f"{way}_title"))
         return gr.HTML(""), gr.Audio(interactive=False, visible=False, buttons=["download"], label=label(way))
 
 
-def _comparing(
+def comparing(
     memory: Memory, status: gr.HTML, cells: list[tuple[gr.HTML, gr.Audio]]
 ) -> Callable[..., Iterator[Updates]]:
     def handler(visitor: gr.Request, *values: Any) -> Iterator[Updates]:
@@ -134,8 +135,8 @@ def _running(index: int, language: Language) -> str:
     return stage("comparing", language, mode=say(WAYS[index], language))
 
 
-def _filled(cell: tuple[gr.HTML, gr.Audio], outcome: Outcome, language: Language) -> Updates:
-    texts, player = cell
+def _filled(place: tuple[gr.HTML, gr.Audio], outcome: Outcome, language: Language) -> Updates:
+    texts, player = place
     seconds = f"{outcome.audio.seconds:.1f}" if outcome.audio is not None else "0.0"
     rows = "".join(
         f"<dt>{html.escape(say(key, language))}</dt><dd>{html.escape(text or say('no_text', language))}</dd>"

@@ -69,11 +69,11 @@ def microphone() -> gr.Audio:
 
 
 def buttons(key: str) -> tuple[gr.Button, gr.Button, gr.HTML]:
-    """The tab's main button, Stop, and below them what is being done."""
+    """The tab's main button, Cancel, and below them what is being done."""
     with gr.Row():
         go = gr.Button(label(key), variant="primary", scale=3, min_width=160)
-        stop = gr.Button(label("stop"), scale=1, min_width=80)
-    return go, stop, gr.HTML("", elem_classes="quiet")
+        cancel = gr.Button(label("cancel"), scale=1, min_width=80)
+    return go, cancel, gr.HTML("", elem_classes="quiet")
 
 
 def example_clips(examples: list[Example]) -> gr.Dataset | None:
@@ -111,23 +111,23 @@ def answering(
 
 @dataclass(frozen=True)
 class Tab:
-    """What of a tab takes part in running it: its form, what starts it, what stops it, and its examples."""
+    """What of a tab takes part in running it: its form, what starts it, what cancels it, and its examples."""
 
     inputs: list[Component]
     triggers: list[Any]
-    stop: gr.Button
+    cancel: gr.Button
     examples: gr.Dataset | None
     load_example: Callable[[int], Any]
 
 
 def connect(tab: Tab, handler: Callable[..., Iterator[Updates]], into: Panel) -> None:
-    """Run `handler` on each trigger and on each example; Stop ends it and clears the status."""
+    """Run `handler` on each trigger and on each example; Cancel ends it and clears the status."""
     options: dict[str, Any] = {"inputs": tab.inputs, "outputs": into.outputs, **PRIVATE, **MODEL}
     running = [gr.on(tab.triggers, handler, trigger_mode="once", **options)]
     if tab.examples is not None:
         loaded = tab.examples.click(tab.load_example, tab.examples, tab.inputs[0], queue=False, **PRIVATE)
         running.append(loaded.success(handler, **options))
-    tab.stop.click(lambda: "", outputs=into.status, cancels=running, queue=False, **PRIVATE)
+    tab.cancel.click(lambda: "", outputs=into.status, cancels=running, queue=False, **PRIVATE)
 
 
 # -- tabs ------------------------------------------------------------------------------------------------------------
@@ -142,11 +142,11 @@ def speech_to_speech(studio: Studio) -> None:
                 modes = [(label(mode), str(mode)) for mode in Mode]
                 mode = gr.Radio(modes, value=str(studio.default_mode), label=label("mode"), info=label("mode_info"))
                 voice, seed = voice_choice(studio), seed_choice()
-            go, stop, status = buttons("translate")
+            go, cancel, status = buttons("translate")
         with gr.Column(min_width=300):
             into = panel(status, ("transcript", "translation"), speech=True, streams=studio.streams)
     inputs: list[Component] = [source, to, mode, voice, seed]
-    tab = Tab(inputs, [go.click, source.stop_recording], stop, examples, _clip_loader(studio))
+    tab = Tab(inputs, [go.click, source.stop_recording], cancel, examples, clip_loader(studio))
     connect(tab, answering(studio, into, "stage_start", forms.sts_request), into)
     narrow_voices(studio, to, voice)
     compare_section(studio.memory, inputs, {**PRIVATE, **MODEL})
@@ -161,10 +161,10 @@ def text_to_speech(studio: Studio) -> None:
             language = language_choice("language")
             with gr.Accordion(label("advanced"), open=False):
                 voice, seed = voice_choice(studio), seed_choice()
-            go, stop, status = buttons("speak")
+            go, cancel, status = buttons("speak")
         with gr.Column(min_width=300):
             into = panel(status, (), speech=True, streams=studio.streams)
-    tab = Tab([text, language, voice, seed], [go.click, text.submit], stop, examples, _text_loader(studio))
+    tab = Tab([text, language, voice, seed], [go.click, text.submit], cancel, examples, text_loader(studio))
     connect(tab, answering(studio, into, "stage_read", forms.tts_request), into)
     narrow_voices(studio, language, voice)
 
@@ -174,16 +174,18 @@ def speech_to_text(studio: Studio) -> None:
     with gr.Row(equal_height=False, elem_classes="studio"):
         with gr.Column(min_width=300):
             source, examples, language = microphone(), example_clips(studio.examples), language_choice("language")
-            go, stop, status = buttons("transcribe")
+            go, cancel, status = buttons("transcribe")
         with gr.Column(min_width=300):
             into = panel(status, ("transcript",), speech=False, streams=studio.streams)
-    tab = Tab([source, language], [go.click, source.stop_recording], stop, examples, _clip_loader(studio))
+    tab = Tab([source, language], [go.click, source.stop_recording], cancel, examples, clip_loader(studio))
     connect(tab, answering(studio, into, "stage_start", forms.stt_request), into)
 
 
-def _clip_loader(studio: Studio) -> Callable[[int], Any]:
+def clip_loader(studio: Studio) -> Callable[[int], Any]:
+    """From an example's index to its sound (as samples: for a file, Gradio would ask ffprobe)."""
     return lambda index: pcm(read_audio(studio.examples[index].file))
 
 
-def _text_loader(studio: Studio) -> Callable[[int], Any]:
+def text_loader(studio: Studio) -> Callable[[int], Any]:
+    """From an example's index to its text."""
     return lambda index: studio.examples[index].text

@@ -48,7 +48,7 @@ synthetic.""",
     "translate": ("Translate", "翻訳する"),
     "speak": ("Speak", "読み上げる"),
     "transcribe": ("Transcribe", "書き起こす"),
-    "stop": ("Stop", "止める"),
+    "cancel": ("Cancel", "中止"),
     "examples": ("Examples (click to run)", "例（クリックで実行）"),
     # -- what comes back
     "transcript": ("What was said", "聞き取った内容"),
