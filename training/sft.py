@@ -31,7 +31,7 @@ PRETRAIN_SHARE, LISTEN_SHARE = 0.06, 0.45  # of the time: pre-training ends, the
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.4  # a speech token's loss against a text token's: there are ten times as many
 MATRIX_RATE, OTHER_RATE = 2e-3, 2e-3
-EVALUATE_EVERY = 4  # steps
+EVALUATE_EVERY = 300  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
@@ -93,7 +93,8 @@ class SpeechLM(nn.Module):
         """(logits at the labelled positions [N, V], mask [B, T] of those); `backbone` may be a compiled twin."""
         table = self.table()
         embedded = F.embedding(batch.ids, table) * batch.keep[..., None]
-        outputs = (backbone or self.model.model)(inputs_embeds=embedded, position_ids=batch.positions, use_cache=False)
+        run = self.model.model if backbone is None else backbone
+        outputs = run(inputs_embeds=embedded, position_ids=batch.positions, use_cache=False)
         wanted = batch.labels != IGNORE
         return outputs.last_hidden_state[wanted] @ table.T.to(outputs.last_hidden_state.dtype), wanted
 
