@@ -1,7 +1,6 @@
 """What lies under `assets/`: origin, licence and sha256 of every file, as a table in `assets/README.md`.
 
-    python -m training.assets           # rewrite the table
-    python -m training.assets --check   # only say whether it is right
+`python -m training.assets` rewrites the table; with `--check` it only says (by its exit status) whether it is right.
 """
 
 import argparse
@@ -26,13 +25,17 @@ class Origin(NamedTuple):
     licence: str
 
 
+OURS = "trained by this repository on synthetic speech of its own phrasebook"
+
 # The longest prefix that fits a file speaks for it.
 ORIGINS = (
-    Origin("embedded/", "trained by this repository (training/README.md) on synthetic speech of its own phrasebook", "Apache-2.0"),
-    Origin("judge/", "trained by this repository (training/recogniser.py), another seed than the codec's recogniser", "Apache-2.0"),
-    Origin("examples/", "spoken by Open JTalk's voice mei (ja) and flite's voices (en) from our phrasebook", "CC BY 3.0 (ja), BSD-like (en)"),
+    Origin("embedded/", f"{OURS} (training/README.md)", "Apache-2.0"),
+    Origin("judge/", f"{OURS} (training/recogniser.py), with another seed than the codec's", "Apache-2.0"),
+    Origin(
+        "examples/", "our phrasebook, spoken by Open JTalk's mei (ja) and flite (en)", "CC BY 3.0 (ja), BSD-like (en)"
+    ),
     Origin("screenshots/", "pictures of this app", "Apache-2.0"),
-)  # fmt: skip
+)
 
 
 def asset_files(folder: Path) -> list[Path]:
