@@ -18,9 +18,10 @@ makes language identification one token), the translation, the speech. `Task` an
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -59,6 +60,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]: ...
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str: ...
     def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
+    def __len__(self) -> int: ...
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,9 @@ class PromptFormat:
             self._voice_ids = {name: self._special(v["token"]) for name, v in data["voices"].items()}
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"The checkpoint's {PROMPT_FILE} is not usable ({error!r}); repair or re-export it.") from None
+            raise UserError(
+                f"The checkpoint's {PROMPT_FILE} is not usable ({error!r}); repair or re-export it."
+            ) from None
         if last - self.speech_offset != codebook_size - 1:
             raise UserError(
                 f"The checkpoint's vocabulary does not hold the codec's {codebook_size} speech tokens in one run; "
@@ -185,6 +191,13 @@ class PromptFormat:
         """Ids that are neither text nor speech: turns, field markers, voice tags."""
         speech = (self._speech_start, self._speech_end)
         return frozenset((*self._turns.values(), *speech, *self._markers.values(), *self._voice_ids.values()))
+
+    @cached_property
+    def text_ids(self) -> tuple[range, ...]:
+        """The ids of plain text: all but control and speech tokens, in ascending ranges."""
+        taken = sorted({*self._tokenizer.added_tokens_decoder, *self.speech_ids, *self.marker_ids})
+        bounds = zip([-1, *taken], [*taken, len(self._tokenizer)], strict=True)
+        return tuple(range(a + 1, b) for a, b in bounds if b - a > 1)
 
     def transcript_marker(self, language: Language) -> int:
         """The id that opens a transcript in `language`; comparing both identifies the language."""

@@ -1,0 +1,157 @@
+"""The transformers engine: a decode loop over `Lfm2ForCausalLM`, in process, on CPU or GPU.
+
+The output matrix is cut to the rows that a phase allows, so most of its cost disappears, and the cache of the last
+call is kept: ids that extend it continue from there, so the fields of an answer cost no second prefill.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stsmt.checkpoint import check_complete, loading
+from stsmt.lm import Sampling, Token
+
+
+class _State:
+    """A cache with the ids it has consumed and the hidden state [hidden] after the last of them."""
+
+    def __init__(self, cache: Any) -> None:
+        self.cache, self.ids = cache, list[int]()
+        self.hidden = torch.empty(0)
+
+
+class _Head:
+    """The rows of the output matrix for some allowed ids and the stop id, which comes last."""
+
+    def __init__(self, weight: torch.Tensor, allowed: tuple[range, ...], stop: int) -> None:
+        first, last = allowed[0].start, allowed[-1].stop
+        within = torch.cat([torch.arange(r.start, r.stop) for r in allowed]) - first
+        self._rows, self._stop_row = weight[first:last], weight[stop : stop + 1]  # views, no copies
+        self._within = None if len(within) == last - first else within.to(weight.device)
+        self.ids: list[int] = [*(within + first).tolist(), stop]
+        self._positions = {id: position for position, id in enumerate(self.ids)}
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[allowed + 1] in float32."""
+        allowed = torch.mv(self._rows, hidden)
+        if self._within is not None:
+            allowed = allowed[self._within]
+        return torch.cat([allowed, torch.mv(self._stop_row, hidden)]).float()
+
+    def penalise(self, logits: torch.Tensor, recent: Sequence[int], penalty: float) -> None:
+        """Subtract `penalty` for each occurrence in `recent`, in place."""
+        positions = torch.tensor([self._positions[id] for id in recent], device=logits.device)
+        logits.index_add_(0, positions, torch.full((len(recent),), -penalty, device=logits.device))
+
+
+class TransformersLM:
+    """An `Lfm2ForCausalLM` behind the `LM` protocol; calls from several threads do not disturb one another."""
+
+    def __init__(self, model: Any, context: int) -> None:
+        self._model, self.context = model.eval(), context
+        self.vocab_size: int = model.config.vocab_size
+        self._heads: dict[tuple[tuple[range, ...], int], _Head] = {}
+        self._last: _State | None = None  # of the last call; a running call owns its state alone
+
+    def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
+        head = self._head(sampling)
+        random = torch.Generator(self._model.device).manual_seed(sampling.seed)
+        state, new, made = self._take(ids), list(ids), list[int]()
+        new = new[len(state.ids) :]
+        try:
+            while len(made) < sampling.max_new_tokens:
+                self._consume(state, new)
+                token = self._sample(head, state.hidden, made, sampling, random)
+                made.append(token.id)
+                new = [token.id]
+                yield token
+                if token.id == sampling.stop:
+                    return
+        finally:
+            self._last = state
+
+    def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:
+        state = self._take(ids)
+        self._consume(state, ids[len(state.ids) :])
+        self._last = state
+        with torch.inference_mode():
+            rows = self._model.lm_head.weight[torch.tensor(list(candidates), device=self._model.device)]
+            logits = torch.mv(rows, state.hidden).float()
+            return torch.log_softmax(logits, dim=0).tolist()
+
+    def _head(self, sampling: Sampling) -> _Head:
+        key = (sampling.allowed, sampling.stop)
+        if key not in self._heads:
+            self._heads[key] = _Head(self._model.lm_head.weight.detach(), *key)
+        return self._heads[key]
+
+    def _take(self, ids: Sequence[int]) -> _State:
+        """The last state if `ids` strictly extend it (an LFM2 cache cannot be cropped), else a new one."""
+        state, self._last = self._last, None
+        if state is not None and len(ids) > len(state.ids) and list(ids[: len(state.ids)]) == state.ids:
+            return state
+        from transformers import DynamicCache
+
+        return _State(DynamicCache(config=self._model.config))
+
+    @torch.inference_mode()
+    def _consume(self, state: _State, new: Sequence[int]) -> None:
+        input_ids = torch.tensor([list(new)], device=self._model.device)
+        start = len(state.ids)
+        positions = torch.arange(start, start + len(new), device=self._model.device)[None]
+        # One new id sees everything before it: no mask to build. Several need the causal mask made by the model.
+        masks = {"full_attention": None, "conv": None} if len(new) == 1 else None
+        output = self._model.model(
+            input_ids=input_ids,
+            attention_mask=masks,
+            position_ids=positions,
+            past_key_values=state.cache,
+            use_cache=True,
+        )
+        state.hidden = output.last_hidden_state[0, -1]
+        state.ids.extend(new)
+
+    @torch.inference_mode()
+    def _sample(
+        self, head: _Head, hidden: torch.Tensor, made: list[int], sampling: Sampling, random: torch.Generator
+    ) -> Token:
+        logits = head.logits(hidden)
+        if len(made) < sampling.min_new_tokens:
+            logits[-1] = -torch.inf
+        if sampling.frequency_penalty and made:
+            head.penalise(logits, made[-sampling.repetition_window :], sampling.frequency_penalty)
+        chosen = _choose(logits, sampling, random)
+        return Token(head.ids[chosen], float(logits[chosen] - torch.logsumexp(logits, dim=0)))
+
+
+def _choose(logits: torch.Tensor, sampling: Sampling, random: torch.Generator) -> int:
+    """A position in `logits` [n]."""
+    if sampling.temperature == 0:
+        return int(torch.argmax(logits))
+    values, positions = torch.topk(logits, min(sampling.top_k or len(logits), len(logits)))
+    probabilities = torch.softmax(values / sampling.temperature, dim=0)  # descending
+    if sampling.top_p < 1:
+        before = probabilities.cumsum(0) - probabilities
+        probabilities = probabilities.where(before < sampling.top_p, 0)
+    return int(positions[torch.multinomial(probabilities, 1, generator=random)])
+
+
+def load(folder: Path, device: str, context: int) -> TransformersLM:
+    """Read the weights: float32 on the CPU, whose bfloat16 kernels for one row are slower, else bfloat16.
+
+    Raises:
+        UserError: if they are missing, incomplete or corrupt.
+    """
+    from transformers import Lfm2ForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    with loading(folder, "language model"):
+        model, info = Lfm2ForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+        check_complete(folder, "language model", info)
+        return TransformersLM(model.to(device), context)

@@ -1,0 +1,55 @@
+"""Settings: the one place that reads the environment (`STSMT_*`).
+
+Only entry points (`app.py`, the command line) read settings; everything below receives plain arguments.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stsmt.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLED_MODEL = ROOT / "assets" / "embedded"
+ENGINES = ("transformers", "vllm")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are and how they run.
+
+    `model`: a checkpoint folder, or `owner/name@revision` on the Hub. `engine`: what runs the language model.
+    `db`: the corpus index. `ratings`: the folder of listening-test events. `device`: a torch device.
+    """
+
+    model: str = str(BUNDLED_MODEL)
+    engine: str = "transformers"
+    db: str = "corpus.duckdb"
+    ratings: str = "ratings"
+    host: str = "127.0.0.1"
+    port: int = 7860
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise UserError(f"Unknown engine {self.engine!r} (STSMT_ENGINE); choose one of: {', '.join(ENGINES)}.")
+        if not 0 <= self.port <= 65535:
+            raise UserError(f"The port must be between 0 and 65535, not {self.port} (STSMT_PORT).")
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Defaults overridden by `STSMT_MODEL`, `STSMT_ENGINE`, `STSMT_DB`, `STSMT_RATINGS`, …
+
+        Raises:
+            UserError: for a value that cannot be used.
+        """
+        environment = os.environ if environment is None else environment
+        names = ("model", "engine", "db", "ratings", "host", "device")
+        given = {
+            name: environment[f"STSMT_{name.upper()}"] for name in names if environment.get(f"STSMT_{name.upper()}")
+        }
+        port = environment.get("STSMT_PORT") or str(cls.port)
+        if not port.isdecimal():
+            raise UserError(f"STSMT_PORT must be a number, not {port!r}.")
+        return cls(**given, port=int(port))
