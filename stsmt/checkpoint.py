@@ -69,6 +69,23 @@ def read_config(folder: Path, model_type: str, what: str) -> dict[str, Any]:
     return config
 
 
+def load_weights(loader: Any, folder: Path, what: str, **options: Any) -> Any:
+    """`loader.from_pretrained(folder)` of a transformers class, but never with weights drawn at random.
+
+    Raises:
+        UserError: if weights are missing, cut off, corrupt or of other shapes.
+    """
+    with loading(folder, what):
+        model, info = loader.from_pretrained(folder, local_files_only=True, output_loading_info=True, **options)
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise UserError(
+            f"The {what} in {folder} is incomplete: {len(missing)} weights are missing (first: {missing[0]}); "
+            "export or download it again."
+        )
+    return model
+
+
 @contextmanager
 def loading(folder: Path, what: str) -> Iterator[None]:
     """Turn what libraries raise on half-written or corrupt files into one sentence."""
@@ -79,17 +96,3 @@ def loading(folder: Path, what: str) -> Iterator[None]:
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
         raise UserError(f"The {what} in {folder} cannot be loaded ({reason}); export or download it again.") from None
-
-
-def check_complete(folder: Path, what: str, info: Any) -> None:
-    """Refuse weights that `from_pretrained` would silently draw at random; `info` is its loading info.
-
-    Raises:
-        UserError: if weights are missing.
-    """
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise UserError(
-            f"The {what} in {folder} is incomplete: {len(missing)} weights are missing (first: {missing[0]}); "
-            "export or download it again."
-        )

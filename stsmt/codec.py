@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stsmt.audio import Audio, resample
-from stsmt.checkpoint import check_complete, loading, locate, read_config
+from stsmt.checkpoint import load_weights, locate, read_config
 from stsmt.errors import UserError
 
 HOP = 320  # samples per code
@@ -103,14 +103,9 @@ def load_codec(reference: str | Path, device: str = "cpu") -> Codec:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    with loading(folder, "codec"):
-        model, info = Xcodec2Model.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-        check_complete(folder, "codec", info)
-        codec = XCodec2(model.to(device))
+    codec = XCodec2(load_weights(Xcodec2Model, folder, "codec").to(device))
     if codec.sample_rate != FEATURE_RATE:
-        raise UserError(
-            f"The codec in {folder} works at {config.get('sampling_rate')} Hz; {FEATURE_RATE} Hz is needed."
-        )
+        raise UserError(f"The codec in {folder} is made for {codec.sample_rate} Hz; {FEATURE_RATE} Hz is needed.")
     return codec
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 from stsmt.errors import UserError
@@ -117,6 +118,23 @@ def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
     return ("speech",)
 
 
+def read_prompt(folder: Path) -> dict[str, Any]:
+    """`prompt.json` of a checkpoint folder.
+
+    Raises:
+        UserError: if it is missing or broken.
+    """
+    try:
+        data = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"No {PROMPT_FILE} in {folder}: not an stsmt checkpoint, or only half of one.") from None
+    except ValueError as error:
+        raise UserError(f"{folder / PROMPT_FILE} is not valid JSON ({error}).") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{folder / PROMPT_FILE} must hold one JSON object; repair or re-export it.")
+    return data
+
+
 class PromptFormat:
     """`prompt.json` bound to a tokenizer: renders requests to ids and parses ids back.
 
@@ -126,6 +144,7 @@ class PromptFormat:
 
     def __init__(self, data: dict[str, Any], tokenizer: Tokenizer, codebook_size: int) -> None:
         self.data, self._tokenizer, self.codebook_size = data, tokenizer, codebook_size
+        self._lock = Lock()  # a fast tokenizer panics when one thread switches its options while another uses it
         try:
             self.default_mode = Mode(data["default_mode"])
             self.voices: dict[str, Language] = {name: v["language"] for name, v in data["voices"].items()}
@@ -156,14 +175,8 @@ class PromptFormat:
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Tokenizer, codebook_size: int) -> "PromptFormat":
-        """Read `prompt.json` of a checkpoint folder."""
-        try:
-            data = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"No {PROMPT_FILE} in {folder}: not an stsmt checkpoint, or only half of one.") from None
-        except ValueError as error:
-            raise UserError(f"{folder / PROMPT_FILE} is not valid JSON ({error}).") from None
-        return cls(data, tokenizer, codebook_size)
+        """Bind `prompt.json` of a checkpoint folder to its tokenizer."""
+        return cls(read_prompt(folder), tokenizer, codebook_size)
 
     # -- ids of single things ------------------------------------------------------------------------------------
 
@@ -174,7 +187,8 @@ class PromptFormat:
         return found
 
     def _text(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        with self._lock:
+            return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
     @property
     def end_of_turn(self) -> int:
@@ -216,7 +230,8 @@ class PromptFormat:
 
     def decode_text(self, ids: Sequence[int]) -> str:
         """The text of `ids`; an unfinished multi-byte character at the end shows as U+FFFD."""
-        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        with self._lock:
+            return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def _speech(self, codes: Sequence[int]) -> list[int]:
         return [self._speech_start, *(self.speech_offset + code for code in codes), self._speech_end]

@@ -6,9 +6,9 @@ One file per engine; `load_lm` chooses. An engine samples from `Sampling.allowed
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from stsmt.checkpoint import locate, read_config
+from stsmt.checkpoint import loading, locate, read_config
 from stsmt.errors import UserError
 
 TRAINED_CONTEXT = 32768  # of LFM2, whose config claims 128,000 (https://huggingface.co/LiquidAI/LFM2-350M)
@@ -77,3 +77,16 @@ def load_lm(reference: str | Path, engine: str = "transformers", device: str = "
 
         return load_vllm(folder, device, context)
     raise UserError(f"Unknown engine {engine!r}; choose transformers or vllm.")
+
+
+def load_tokenizer(reference: str | Path) -> Any:
+    """The transformers tokenizer of a checkpoint.
+
+    Raises:
+        UserError: if it is missing or broken.
+    """
+    folder = locate(reference)
+    with loading(folder, "tokenizer"):
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)

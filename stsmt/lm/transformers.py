@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from stsmt.checkpoint import check_complete, loading
+from stsmt.checkpoint import load_weights
 from stsmt.lm import Sampling, Token
 
 
@@ -149,9 +149,5 @@ def load(folder: Path, device: str, context: int) -> TransformersLM:
 
     logging.disable_progress_bar()
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    with loading(folder, "language model"):
-        model, info = Lfm2ForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, output_loading_info=True
-        )
-        check_complete(folder, "language model", info)
-        return TransformersLM(model.to(device), context)
+    model = load_weights(Lfm2ForCausalLM, folder, "language model", dtype=dtype)
+    return TransformersLM(model.to(device), context)

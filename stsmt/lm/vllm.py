@@ -76,10 +76,7 @@ async def _call(function: Any) -> Any:
 
 
 async def _last(outputs: AsyncIterator[Any]) -> Any:
-    last = None
-    async for last in outputs:
-        pass
-    return last
+    return [output async for output in outputs][-1]
 
 
 async def _forward(outputs: AsyncIterator[Any], tokens: "queue.SimpleQueue[Token | Exception | None]") -> None:

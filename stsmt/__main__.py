@@ -1,0 +1,5 @@
+"""`python -m stsmt`."""
+
+from stsmt.cli import main
+
+raise SystemExit(main())

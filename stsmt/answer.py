@@ -1,0 +1,100 @@
+"""One field of an answer: constrained decoding with its guards. It turns ids into ids; nothing here is text or sound.
+
+Text is written greedily (sampled text swaps names and numbers that greedy text gets right), speech is sampled
+(greedy codes loop). What loops is tried again with another seed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from stsmt.errors import UserError
+from stsmt.health import CODE_LOOP, TEXT_LOOP, is_loop
+from stsmt.lm import LM, Sampling
+from stsmt.prompt import Phase, PromptFormat
+
+MAX_RETRIES = 2
+RETRY_TEXT_TEMPERATURE = 0.3
+MIN_CODES = 5  # 0.1 s: an answer in speech is not empty
+SPEECH_SAMPLING = {"temperature": 0.8, "top_k": 50}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A finished field: `ids` without the end marker, and how it came to its end."""
+
+    phase: Phase
+    ids: tuple[int, ...]
+    end_reached: bool
+    loop: bool
+    retries: int
+    log_probability: float  # of all tokens, the end marker included
+    token_count: int
+
+    @property
+    def cap_hit(self) -> bool:
+        return not (self.end_reached or self.loop)
+
+
+class Attempt:
+    """One try at a field: iterate over its ids as they come; `end_reached` or `loop` say how it ended."""
+
+    def __init__(self, lm: LM, ids: Sequence[int], sampling: Sampling, loop_minimum: int) -> None:
+        self._lm, self._prompt, self._sampling, self._loop_minimum = lm, ids, sampling, loop_minimum
+        self.ids: list[int] = []
+        self.end_reached = self.loop = False
+        self.log_probability, self.token_count = 0.0, 0
+
+    def __iter__(self) -> Iterator[int]:
+        for token in self._lm.generate(self._prompt, self._sampling):
+            self.log_probability += token.log_probability
+            self.token_count += 1
+            if token.id == self._sampling.stop:
+                self.end_reached = True
+                return
+            self.ids.append(token.id)
+            yield token.id
+            if is_loop(self.ids, self._loop_minimum):
+                self.loop = True
+                return
+
+    def finished(self, phase: Phase, retries: int) -> Field:
+        """What has come of it."""
+        ids, ended = tuple(self.ids), self.end_reached
+        return Field(phase, ids, ended, self.loop, retries, self.log_probability, self.token_count)
+
+
+def attempts(
+    lm: LM, prompt: PromptFormat, ids: Sequence[int], phase: Phase, *, cap: int, seed: int
+) -> Iterator[Attempt]:
+    """Tries at `phase`, which follows `ids`: iterate over each to its end; the last one given is the one to keep.
+
+    `cap` is the most ids of the field.
+
+    Raises:
+        UserError: if the model's context has no room left.
+    """
+    ids = [*ids, *phase.opening]
+    room = lm.context - len(ids)
+    if room < 2 * MIN_CODES:
+        raise UserError(
+            f"This is too long for the model, which reads {lm.context} tokens at most; give less at a time."
+        )
+    sampling = _sampling(prompt, phase, min(cap, room), seed)
+    for retry in range(1 + MAX_RETRIES):
+        attempt = Attempt(lm, ids, _reseeded(sampling, retry), CODE_LOOP if phase.is_speech else TEXT_LOOP)
+        yield attempt
+        if not attempt.loop:
+            return
+
+
+def _sampling(prompt: PromptFormat, phase: Phase, cap: int, seed: int) -> Sampling:
+    if not phase.is_speech:
+        return Sampling(prompt.text_ids, phase.end, cap, seed=seed)
+    options = {**SPEECH_SAMPLING, **prompt.data.get("sampling", {})}  # a checkpoint may know better
+    return Sampling((prompt.speech_ids,), phase.end, cap, min_new_tokens=MIN_CODES, seed=seed, **options)
+
+
+def _reseeded(sampling: Sampling, retry: int) -> Sampling:
+    if not retry:
+        return sampling
+    return replace(sampling, seed=sampling.seed + retry, temperature=sampling.temperature or RETRY_TEXT_TEMPERATURE)
