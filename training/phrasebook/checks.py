@@ -1,17 +1,18 @@
-"""What a parallel phrasebook must satisfy as a whole, beyond one template being well formed."""
+"""What the phrasebook must satisfy as a whole, beyond each template being well formed."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from training.phrasebook.grammar import Phrase
 
 JAPANESE = re.compile(r"[ぁ-ゖァ-ヺー一-鿿々、]+。")  # kana, kanji, no digits or Latin letters
-ENGLISH = re.compile(r"[A-Z][A-Za-z' ,.-]*[a-z][.?]")
+ENGLISH = re.compile(r"[A-Z][A-Za-z' ,.-]*[A-Za-z][.?]")
 WRONG_ARTICLE = re.compile(r"\b(a (?!uni)[aeiou]\w*|an (?![aeiou])\w+)", re.IGNORECASE)
 MAX_ENGLISH_WORDS = 14
 
@@ -39,7 +40,7 @@ def badly_written(found: Iterable[Phrase]) -> list[str]:
             "Japanese characters": not JAPANESE.fullmatch(phrase.ja),
             "English characters": not ENGLISH.fullmatch(phrase.en) or "  " in phrase.en,
             "article": WRONG_ARTICLE.search(phrase.en),
-            "doubled word": any(a == b for a, b in zip(english, english[1:])),
+            "doubled word": any(a == b for a, b in pairwise(english)),
             "length": len(english) > MAX_ENGLISH_WORDS,
         }
         problems += [f"{why}: {phrase.ja} {phrase.en}" for why, bad in reasons.items() if bad]
@@ -69,3 +70,16 @@ def problems(found: list[Phrase]) -> list[str]:
         *(f"badly written: {p}" for p in badly_written(found)),
         *(f"unseen words in held-out template {p}" for p in unseen_words(found)),
     ]
+
+
+def summary(found: Sequence[Phrase]) -> str:
+    """Counts of templates, domains, pairs, splits and vocabulary."""
+    held_out = {p.template for p in found if p.split == "unseen_template"}
+    lines = [f"templates {len({p.template for p in found})} (held out {len(held_out)})"]
+    for title, counts in (
+        ("domain", Counter(p.domain for p in found)),
+        ("split", Counter(p.split for p in found)),
+    ):
+        lines += [f"{title} {name}: {n} pairs" for name, n in sorted(counts.items())]
+    vocabulary = {w for p in found for w in words(p.en)}
+    return "\n".join([*lines, f"pairs {len(found)}", f"English words {len(vocabulary)}"])

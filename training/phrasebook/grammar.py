@@ -27,6 +27,8 @@ from pathlib import Path
 
 import yaml
 
+from training.phrasebook import checks
+
 DATA = Path(__file__).parent
 PLACEHOLDER = re.compile(r"\{(?P<slot>[a-z_]+)(?:\.(?P<form>[a-z_]+))?(?::(?P<tag>\d))?\}")
 DEV_PERCENT, TEST_PERCENT = 3, 5
@@ -47,12 +49,11 @@ class Template:
     domain: str
     ja: str
     en: str
-    held_out: bool
+    held_out: bool = False
 
     def keys(self, side: str) -> list[Key]:
         """The distinct placeholders of one side ("ja" or "en"), in order."""
-        found = PLACEHOLDER.finditer(getattr(self, side))
-        return list(dict.fromkeys((m["slot"], m["tag"] or "") for m in found))
+        return list(dict.fromkeys((s, tag) for s, _, tag in PLACEHOLDER.findall(getattr(self, side))))
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def load_slots(text: str) -> dict[str, list[Value]]:
             if not all(isinstance(t, str) for t in value.values()) or not {"ja", "en"} <= value.keys():
                 raise GrammarError(f"slots.yaml: {name}: {value} needs texts ja and en")
             forms = {k: p.format_map(value) for k, p in entry.get("forms", {}).items() if k not in value}
-            values.append({"a": indefinite(value["en"]), "plural": plural(value["en"]), **forms, **value})
+            regular = {"a": indefinite(value["en"]), "plural": plural(value["en"])}
+            values.append({**regular, **forms, **value})
         for side in ("ja", "en"):
             repeated = [t for t, n in Counter(v[side] for v in values).items() if n > 1]
             if repeated:
@@ -103,25 +105,21 @@ def load_slots(text: str) -> dict[str, list[Value]]:
 
 def load_templates(text: str, source: str, slots: Mapping[str, Sequence[Value]]) -> list[Template]:
     """Parse and validate one template file; ``source`` names it in errors."""
-    document = yaml.safe_load(text)
-    templates = []
+    document, templates = yaml.safe_load(text), []
     for entry in document["templates"]:
         where = f"{source}: {entry.get('id', entry)}"
-        unknown = entry.keys() - {"id", "ja", "en", "held_out"}
-        if unknown or not {"id", "ja", "en"} <= entry.keys():
+        if not {"id", "ja", "en"} <= entry.keys() <= {"id", "ja", "en", "held_out"}:
             raise GrammarError(f"{where}: needs id, ja, en (and held_out); has {sorted(entry)}")
-        template = Template(domain=document["domain"], **{"held_out": False, **entry})
+        template = Template(domain=document["domain"], **entry)
         if set(template.keys("ja")) != set(template.keys("en")):
             raise GrammarError(f"{where}: a slot is used on one side only")
-        for match in itertools.chain(*map(PLACEHOLDER.finditer, (template.ja, template.en))):
+        for match in PLACEHOLDER.finditer(template.ja + template.en):
             if match["slot"] not in slots:
                 raise GrammarError(f"{where}: unknown slot {match['slot']}")
             for value in slots[match["slot"]]:
                 if (match["form"] or "en") not in value:
                     raise GrammarError(f"{where}: {value['en']} has no form {match['form']}")
-        if not re.search(r"。$", template.ja) or not re.search(r"[.?]$", template.en):
-            raise GrammarError(f"{where}: Japanese ends in 。 and English in . or ?")
-        if any("{" in PLACEHOLDER.sub("", s) for s in (template.ja, template.en)):
+        if re.search(r"[{}]", PLACEHOLDER.sub("", template.ja + template.en)):
             raise GrammarError(f"{where}: malformed placeholder")
         templates.append(template)
     return templates
@@ -144,9 +142,9 @@ def choices(template: Template, slots: Mapping[str, Sequence[Value]]) -> Iterato
     """Every assignment of values to placeholders; one list never gives one value twice."""
     keys = template.keys("ja")
     for values in itertools.product(*(slots[slot] for slot, _ in keys)):
-        used = {(slot, value["ja"]) for (slot, _), value in zip(keys, values)}
-        if len(used) == len(keys):
-            yield dict(zip(keys, values))
+        chosen = dict(zip(keys, values, strict=True))
+        if len({(slot, value["ja"]) for (slot, _), value in chosen.items()}) == len(keys):
+            yield chosen
 
 
 def fill(sentence: str, chosen: Mapping[Key, Value], side: str) -> str:
@@ -159,14 +157,11 @@ def make_phrase(template: Template, chosen: Mapping[Key, Value]) -> Phrase:
     """Fill both sides; the split depends on the texts alone, so it survives data growth."""
     ja, en = fill(template.ja, chosen, "ja"), fill(template.en, chosen, "en")
     digest = hashlib.sha256(f"{ja}\n{en}".encode()).hexdigest()
-    bucket = int(digest, 16) % 100
-    if not chosen:
-        split = "train"
-    elif template.held_out:
+    bucket = int(digest, 16) % 100  # percent
+    split = "dev" if bucket < DEV_PERCENT else "test" if bucket < DEV_PERCENT + TEST_PERCENT else "train"
+    if template.held_out:
         split = "unseen_template"
-    elif bucket < DEV_PERCENT + TEST_PERCENT:
-        split = "dev" if bucket < DEV_PERCENT else "test"
-    else:
+    elif not chosen:  # fixed phrases are few and needed: train them all
         split = "train"
     return Phrase(f"{template.id}-{digest[:8]}", template.id, template.domain, ja, en, split)
 
@@ -174,7 +169,7 @@ def make_phrase(template: Template, chosen: Mapping[Key, Value]) -> Phrase:
 def phrases(seed: int = 0, per_template: int | None = None) -> list[Phrase]:
     """All pairs, or a seeded sample of at most ``per_template`` from each template."""
     slots, templates = grammar()
-    found = []
+    found: list[Phrase] = []
     for template in templates:
         filled = list(choices(template, slots))
         if per_template is not None and len(filled) > per_template:
@@ -183,22 +178,7 @@ def phrases(seed: int = 0, per_template: int | None = None) -> list[Phrase]:
     return found
 
 
-def report(found: Sequence[Phrase]) -> str:
-    """Counts of templates, domains, pairs, splits and vocabulary."""
-    from training.phrasebook.checks import words
-
-    held_out = {p.template for p in found if p.split == "unseen_template"}
-    lines = [f"templates {len({p.template for p in found})} (held out {len(held_out)})"]
-    for title, counts in (
-        ("domain", Counter(p.domain for p in found)),
-        ("split", Counter(p.split for p in found)),
-    ):
-        lines += [f"{title} {name}: {n} pairs" for name, n in sorted(counts.items())]
-    vocabulary = {w for p in found for w in words(p.en)}
-    return "\n".join([*lines, f"pairs {len(found)}", f"English words {len(vocabulary)}"])
-
-
-def main() -> int:
+def main() -> None:
     """Print statistics, samples or problems of the phrasebook."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--stats", action="store_true")
@@ -208,17 +188,12 @@ def main() -> int:
     options = parser.parse_args()
     found = phrases()
     if options.stats:
-        print(report(found))
+        print(checks.summary(found))
     for phrase in random.Random(options.seed).sample(found, options.sample):
         print(f"{phrase.ja}\t{phrase.en}\t{phrase.id}\t{phrase.split}")
-    if options.check:
-        from training.phrasebook.checks import problems
-
-        faults = problems(found)
-        print("\n".join(faults) or "no problems")
-        return 1 if faults else 0
-    return 0
+    if options.check and (faults := checks.problems(found)):
+        sys.exit("\n".join(faults))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,78 @@
+"""Training against the clock: a time budget, its progress bar, and checkpoints that can be resumed."""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+SAVE_EVERY_SECONDS = 240
+WARMUP_SHARE = 0.02
+FINAL_RATE = 0.02  # learning rate at the end, as a share of the peak
+
+
+class Budget:
+    """Iterates over steps until `minutes` of training are spent, also over several runs.
+
+    `state` holds what `save` writes (modules, optimisers: anything with state_dict). Learning rates follow the time:
+    a short linear warm-up, then a cosine.
+    """
+
+    def __init__(self, path: Path, *, minutes: float, state: dict[str, Any], name: str) -> None:
+        self.path, self.minutes, self.state = path, minutes, state
+        self.step, self.seconds = 0, 0.0
+        self.log: dict[str, float] = {}
+        if path.exists():
+            self._load()
+        self._bar = tqdm(total=round(minutes * 60), initial=round(self.seconds), desc=name, unit="s")
+
+    def _load(self) -> None:
+        saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        for name, thing in self.state.items():
+            if name in saved:
+                thing.load_state_dict(saved[name])
+
+    def save(self) -> None:
+        """Write the checkpoint; an interrupted write leaves the old one."""
+        temporary = self.path.with_suffix(".tmp")
+        states = {name: thing.state_dict() for name, thing in self.state.items()}
+        torch.save(states | {"step": self.step, "seconds": self.seconds}, temporary)
+        temporary.rename(self.path)
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent, 0 to 1."""
+        return min(1.0, self.seconds / (self.minutes * 60))
+
+    @property
+    def rate(self) -> float:
+        """Learning-rate factor now."""
+        warm = min(1.0, (self.progress + 1e-4) / WARMUP_SHARE)
+        return warm * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * self.progress)))
+
+    def steps(self) -> Iterator[int]:
+        """Step numbers until the time is spent; saves now and then and at the end."""
+        saved = last = time.monotonic()
+        while self.progress < 1:
+            yield self.step
+            self.step += 1
+            now = time.monotonic()
+            self.seconds += now - last
+            self._bar.update(min(now - last, self._bar.total - self._bar.n))
+            self._bar.set_postfix({"step": self.step} | self.log)
+            last = now
+            if now - saved > SAVE_EVERY_SECONDS:
+                self.save()
+                saved = last = time.monotonic()
+        self.save()
+        self._bar.close()
+
+    def report(self, **values: float) -> None:
+        """Show running means of losses beside the bar."""
+        for name, value in values.items():
+            old = self.log.get(name, value)
+            self.log[name] = round(0.97 * old + 0.03 * float(value), 4)

@@ -1,0 +1,182 @@
+"""Train the small `Xcodec2Model`: `python -m training.codec --work runs/embedded --minutes 30 --adversarial 15`.
+
+Stage *joint*: everything is trained together on multi-scale spectral losses and a CTC loss over phones on the semantic
+encoder (the codec's recogniser). Then encoder and quantiser are frozen - the codes are final, and the language model
+can be trained on them - and stage *adversarial* goes on with the decoder alone against spectrogram discriminators.
+
+The acoustic encoder's strides start with the large one: its anti-aliased full-rate stages dominate a step on a CPU.
+"""
+
+import argparse
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import Xcodec2Config, Xcodec2Model
+
+from training.budget import Budget
+from training.losses import Discriminators, SpectralLoss
+from training.recogniser import Batches, ctc_loss, encoder_config, pad_features, phone_labels, reinitialise, step
+from training.speech import Spoken, load_speech
+
+CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a batch
+BATCH = 12
+RATE = 1e-3
+CTC_WEIGHT = 1.0
+
+
+def codec_config(
+    hidden: int = 256, layers: int = 3, semantic: int = 256, semantic_layers: int = 4, levels: int = 6
+) -> Xcodec2Config:
+    """16 kHz, 50 codes/s, 4^`levels` codes."""
+    return Xcodec2Config(
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=hidden // 4,
+        activation_dropout=0.0,
+        encoder_hidden_size=4,
+        downsampling_ratios=[10, 8, 4],
+        quantization_dim=hidden + semantic,
+        quantization_levels=[4] * levels,
+        semantic_model_config=encoder_config(semantic, semantic_layers, 1).to_dict(),
+    )
+
+
+class JointCodec(nn.Module):
+    """The codec with a CTC head on its semantic encoder; gradients reach everything."""
+
+    def __init__(self, config: Xcodec2Config, labels: int, seed: int) -> None:
+        super().__init__()
+        self.codec = Xcodec2Model(config)
+        self.head = nn.Linear(config.semantic_model_config.hidden_size, labels)
+        reinitialise(self, seed)
+
+    def forward(self, features: Tensor, mask: Tensor, waves: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(CTC logits [B, F, V], reconstructed crops [B, T]) for crops `waves` [B, 1, T] that begin at frames `starts`.
+
+        `Xcodec2Model.encode` runs the semantic encoder without gradients; here its steps are taken one by one.
+        """
+        codec, frames = self.codec, waves.shape[-1] // self.codec.hop_length
+        semantic = codec.semantic_encoder(features, attention_mask=mask).last_hidden_state
+        adapted = codec.semantic_adapter((semantic * mask[..., None]).transpose(1, 2))
+        crops = torch.stack([row[:, start : start + frames] for row, start in zip(adapted, starts, strict=True)])
+        hidden = torch.cat([crops, codec.acoustic_encoder(waves)], 1).transpose(1, 2)
+        latents, _ = codec.quantizer(codec.fc_encoder(hidden))
+        return self.head(semantic), codec.acoustic_decoder(latents)[:, 0]
+
+
+def crop_waves(batch: Sequence[Spoken], starts: Sequence[int], frames: int, hop: int) -> Tensor:
+    """Sound of the crops, [B, 1, frames × hop], zero-padded at the end of the utterance."""
+    waves = torch.zeros(len(batch), 1, frames * hop)
+    for i, (spoken, start) in enumerate(zip(batch, starts, strict=True)):
+        piece = spoken.samples[start * hop : (start + frames) * hop].astype(np.float32) / 32768.0
+        waves[i, 0, : len(piece)] = torch.from_numpy(piece)
+    return waves
+
+
+def train_joint(work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: int, device: str) -> Xcodec2Model:
+    """Stage one; writes `work/codec` (weights rounded to bfloat16, as they are shipped)."""
+    corpus = [s for s in corpus if s.frames > CROP_FRAMES]
+    labels = ["", *sorted({label for spoken in corpus for label in phone_labels(spoken)})]
+    index = {label: i for i, label in enumerate(labels)}
+    model = JointCodec(codec_config(), len(labels), seed).to(device).train()
+    spectral = SpectralLoss(model.codec.config.sampling_rate).to(device)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    state = {"model": model, "optimiser": optimiser}
+    budget = Budget(work / "codec-joint.pt", minutes=minutes, state=state, name="codec, joint")
+    encoder = model.codec.acoustic_encoder
+    if device == "cpu":  # the anti-aliased activations are many small operations: fusing them saves a third
+        encoder.forward = torch.compile(encoder.forward)  # type: ignore[method-assign]
+    batches, rng = Batches(corpus, BATCH, seed), random.Random(seed)
+    for _ in budget.steps():
+        batch = batches.draw()
+        starts = [rng.randrange(s.frames - CROP_FRAMES) for s in batch]
+        waves = crop_waves(batch, starts, CROP_FRAMES, model.codec.hop_length).to(device)
+        features, mask = (t.to(device) for t in pad_features(batch))
+        with torch.autocast(device, torch.bfloat16):
+            logits, made = model(features, mask, waves, starts)
+        ctc = ctc_loss(logits, mask, [[index[label] for label in phone_labels(s)] for s in batch])
+        sound = spectral(made.float(), waves[:, 0])
+        step(model, optimiser, sound + CTC_WEIGHT * ctc, RATE * budget.rate)
+        budget.report(spectral=sound.item(), ctc=ctc.item())
+    return save_codec(model.codec, work)
+
+
+def save_codec(codec: Xcodec2Model, work: Path) -> Xcodec2Model:
+    """Round to bfloat16 (as shipped), write `work/codec`, and read it back in float32."""
+    codec.cpu().to(torch.bfloat16).save_pretrained(work / "codec")
+    return Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval()
+
+
+@torch.inference_mode()
+def encode_spoken(codec: Xcodec2Model, spoken: Spoken) -> np.ndarray:
+    """Codes (uint16) of a whole utterance."""
+    hop = codec.hop_length
+    waves = crop_waves([spoken], [0], spoken.frames, hop)
+    features, mask = pad_features([spoken])
+    encoded = codec.encode(waves, input_features=features, input_features_mask=mask)
+    return encoded.audio_codes[0, 0, : (len(spoken.samples) + 1) // hop].numpy().astype(np.uint16)
+
+
+def train_adversarial(
+    work: Path, corpus: Sequence[Spoken], codes: Sequence[np.ndarray], *, minutes: float, seed: int, device: str
+) -> None:
+    """Stage two: the decoder alone, on final codes; rewrites `work/codec`."""
+    codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
+    codec.requires_grad_(False)
+    decoder = codec.acoustic_decoder.requires_grad_(True)
+    critic = Discriminators().to(device)
+    spectral = SpectralLoss(codec.config.sampling_rate).to(device)
+    rates = {"decoder": 3e-4, "critic": 3e-4}
+    learn = torch.optim.AdamW(decoder.parameters(), lr=rates["decoder"], betas=(0.8, 0.98))
+    judge = torch.optim.AdamW(critic.parameters(), lr=rates["critic"], betas=(0.8, 0.98))
+    state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
+    budget = Budget(work / "codec-adversarial.pt", minutes=minutes, state=state, name="codec, adversarial")
+    usable = [(s, c) for s, c in zip(corpus, codes, strict=True) if len(c) > CROP_FRAMES]
+    rng, hop = random.Random(seed), codec.hop_length
+    for _ in budget.steps():
+        drawn = rng.sample(usable, BATCH)
+        starts = [rng.randrange(len(c) - CROP_FRAMES) for _, c in drawn]
+        real = crop_waves([s for s, _ in drawn], starts, CROP_FRAMES, hop)[:, 0].to(device)
+        pieces = [c[a : a + CROP_FRAMES].astype(np.int64) for (_, c), a in zip(drawn, starts, strict=True)]
+        latents = codec.quantizer.from_codes(torch.from_numpy(np.stack(pieces))[..., None].to(device))
+        with torch.autocast(device, torch.bfloat16):
+            made = decoder(latents)[:, 0].float()
+        # The discriminators do not see the outermost frames: a crop has no context there.
+        inner = slice(2 * hop, -2 * hop)
+        critic_loss = critic.critic_loss(made[:, inner], real[:, inner])
+        step(critic, judge, critic_loss, rates["critic"] * budget.rate)
+        adversarial, matching = critic.generator_loss(made[:, inner], real[:, inner])
+        sound = spectral(made, real)
+        step(decoder, learn, sound + adversarial + 2 * matching, rates["decoder"] * budget.rate)
+        budget.report(spectral=sound.item(), critic=critic_loss.item(), matching=matching.item())
+    save_codec(codec, work)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
+    parser.add_argument("--minutes", type=float, default=30, help="joint stage; 0 skips it")
+    parser.add_argument("--adversarial", type=float, default=0, help="minutes of the adversarial stage")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    if a.minutes:
+        corpus = load_speech(a.work, augmented_share=0.3, seed=a.seed)
+        train = [s for s in corpus if s.split == "train"]
+        train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device)
+    if a.adversarial:
+        clean = [s for s in load_speech(a.work, augmented_share=0.0, seed=a.seed) if s.split == "train"]
+        codec = Xcodec2Model.from_pretrained(a.work / "codec", dtype=torch.float32).eval()
+        codes = [encode_spoken(codec, s) for s in clean[:4000]]
+        train_adversarial(a.work, clean[:4000], codes, minutes=a.adversarial, seed=a.seed, device=a.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Spectral losses and the discriminators of the codec's adversarial stage.
+
+Multi-scale mel and STFT magnitudes as in DAC and Vocos; discriminators on complex spectrograms as in EnCodec
+(https://arxiv.org/abs/2210.13438), with hinge losses and feature matching.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.audio_utils import mel_filter_bank
+
+SCALES = ((2048, 80), (1024, 80), (512, 40), (256, 20))  # window in samples, mel bands; hop = window / 4
+FLOOR = 1e-5
+
+
+class SpectralLoss(nn.Module):
+    """Mean absolute difference of log-mel and log-STFT magnitudes over `SCALES`, for waves [B, T]."""
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        for size, bands in SCALES:
+            bank = mel_filter_bank(size // 2 + 1, bands, 20.0, sample_rate / 2, sample_rate, norm="slaney")
+            self.register_buffer(f"mel{size}", torch.tensor(bank, dtype=torch.float32), persistent=False)
+            self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
+
+    def forward(self, made: Tensor, real: Tensor) -> Tensor:
+        total = made.new_zeros(())
+        for size, _ in SCALES:
+            a, b = (self._magnitude(wave, size) for wave in (made, real))
+            bank = getattr(self, f"mel{size}")
+            total = total + (torch.log(a @ bank + FLOOR) - torch.log(b @ bank + FLOOR)).abs().mean()
+            total = total + 0.5 * (torch.log(a + 1e-3) - torch.log(b + 1e-3)).abs().mean()
+        return total
+
+    def _magnitude(self, wave: Tensor, size: int) -> Tensor:
+        window = getattr(self, f"window{size}")
+        spectrum = torch.stft(wave, size, size // 4, window=window, return_complex=True)
+        return (spectrum.real**2 + spectrum.imag**2 + 1e-9).sqrt().transpose(1, 2)
+
+
+class SpectrogramDiscriminator(nn.Module):
+    """Scores patches of a complex spectrogram; returns (scores, features) for waves [B, T]."""
+
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("window", torch.hann_window(size), persistent=False)
+        norm = nn.utils.parametrizations.weight_norm
+        widths = [2, channels, channels, channels, channels]
+        self.layers = nn.ModuleList(
+            norm(nn.Conv2d(a, b, (3, 9), stride=(1, 2), padding=(1, 4)))
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.head = norm(nn.Conv2d(channels, 1, 3, padding=1))
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
+        spectrum = torch.stft(wave, self.size, self.size // 4, window=self.window, return_complex=True, normalized=True)
+        hidden = torch.stack((spectrum.real, spectrum.imag), 1).transpose(2, 3)
+        features = []
+        for layer in self.layers:
+            hidden = F.leaky_relu(layer(hidden), 0.2)
+            features.append(hidden)
+        return self.head(hidden), features
+
+
+class Discriminators(nn.ModuleList):
+    """Three resolutions of `SpectrogramDiscriminator`."""
+
+    def __init__(self, channels: int = 16) -> None:
+        super().__init__(SpectrogramDiscriminator(size, channels) for size in (2048, 1024, 512))
+
+    def critic_loss(self, made: Tensor, real: Tensor) -> Tensor:
+        """Hinge loss of the discriminators; `made` is detached."""
+        total = made.new_zeros(())
+        for judge in self:
+            total = total + F.relu(1 - judge(real)[0]).mean() + F.relu(1 + judge(made.detach())[0]).mean()
+        return total / len(self)
+
+    def generator_loss(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """(adversarial hinge, feature matching) losses of the decoder."""
+        adversarial = matching = made.new_zeros(())
+        for judge in self:
+            score, features = judge(made)
+            with torch.no_grad():
+                _, wanted = judge(real)
+            adversarial = adversarial - score.mean()
+            for a, b in zip(features, wanted, strict=True):
+                matching = matching + (a - b).abs().mean() / (b.abs().mean() + 1e-3)
+        return adversarial / len(self), matching / (4 * len(self))

@@ -1,0 +1,186 @@
+"""From utterance codes to packed batches of token ids.
+
+Examples are drawn by task weights, rendered by `stsmt.prompt`, and packed several to a row *exactly*: LFM2's short
+convolutions look back over `conv_L_cache - 1` tokens, so that many separator positions with zeroed embeddings stand
+between examples, and positions restart, which isolates attention. Packed and separate losses are equal (tested).
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from stsmt.prompt import LANGUAGES, Example, Language, Mode, PromptFormat, Task, other_language
+from training.phrasebook.grammar import Phrase
+from training.voices import VOICES
+
+IGNORE = -100
+Utterance = dict[str, Any]  # a row of codes.parquet
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often each task is drawn (any positive weights); `raw` is unlabelled speech or text for pre-training."""
+
+    stt: float = 0.0
+    tts: float = 0.0
+    mt: float = 0.0
+    chain: float = 0.0
+    direct: float = 0.0
+    raw: float = 0.0
+
+    def blend(self, other: "Mixture", share: float) -> "Mixture":
+        """This mixture moved towards `other` by `share` of the way."""
+        return Mixture(**{k: (1 - share) * v + share * getattr(other, k) for k, v in vars(self).items()})
+
+
+class PairSource:
+    """Draws examples from the utterances of one split, seeded.
+
+    `texts` are phrases without sound for text translation (the grammar has many more than were spoken); templates are
+    drawn by the square root of their size, so that large ones do not drown the others.
+    """
+
+    def __init__(self, rows: Sequence[Utterance], seed: int, texts: Sequence[Phrase] = ()) -> None:
+        self.rng = random.Random(seed)
+        self.texts: dict[str, list[Phrase]] = defaultdict(list)
+        for phrase in texts:
+            self.texts[phrase.template].append(phrase)
+        self._weights = list(accumulate(len(group) ** 0.5 for group in self.texts.values()))
+        self.by_phrase: dict[str, dict[Language, list[Utterance]]] = defaultdict(lambda: {"ja": [], "en": []})
+        for row in rows:
+            self.by_phrase[row["phrase"]][row["language"]].append(row)
+        self.phrases = [key for key, sides in self.by_phrase.items() if all(sides[x] for x in LANGUAGES)]
+
+    def draw(self, task: str) -> Example:
+        """A random phrase in a random direction as an example of `task` (a field of `Mixture`)."""
+        source_language = self.rng.choice(LANGUAGES)
+        if task == "mt" and self.texts:
+            group = self.rng.choices(list(self.texts.values()), cum_weights=self._weights)[0]
+            return text_example(self.rng.choice(group), source_language)
+        sides = self.by_phrase[self.rng.choice(self.phrases)]
+        source = self.rng.choice(sides[source_language])
+        target = self.rng.choice(sides[other_language(source_language)])
+        return make_example(task, source, target, self.rng)
+
+    def draw_raw(self) -> tuple[str, tuple[int, ...] | None]:
+        """(text, None) or ("", codes) of a random utterance."""
+        sides = self.by_phrase[self.rng.choice(self.phrases)]
+        row = self.rng.choice(sides[self.rng.choice(LANGUAGES)])
+        return (row["text"], None) if self.rng.random() < 0.3 else ("", tuple(row["codes"]))
+
+
+def text_example(phrase: Phrase, source_language: Language) -> Example:
+    """Text translation of a phrase out of `source_language`."""
+    target_language = other_language(source_language)
+    texts = {"source_text": getattr(phrase, source_language), "target_text": getattr(phrase, target_language)}
+    return Example(Task.MT, source_language, target_language, **texts)
+
+
+def make_example(task: str, source: Utterance, target: Utterance, rng: random.Random) -> Example:
+    """One training example; source-only voices are never a target, so such a draw becomes STT."""
+    if task == "tts":
+        target, task = source, "tts"
+    if task in ("tts", "chain", "direct") and VOICES[target["voice"]].role != "target":
+        task = "stt"
+    heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]
+    languages = (source["language"], target["language"])
+    if task == "stt":
+        return Example(Task.STT, *[source["language"]] * 2, source_text=source["text"], source_codes=tuple(heard))
+    if task == "mt":
+        return Example(Task.MT, *languages, source_text=source["text"], target_text=target["text"])
+    spoken = {"voice": target["voice"], "target_codes": tuple(target["codes"])}
+    if task == "tts":
+        return Example(Task.TTS, *languages, source_text=target["text"], **spoken)
+    texts = {"source_text": source["text"], "target_text": target["text"]} if task == "chain" else {}
+    return Example(Task.STS, *languages, mode=Mode(task), source_codes=tuple(heard), **texts, **spoken)
+
+
+def read_codes(work: Path, split: str) -> list[Utterance]:
+    """Rows of `work/codes.parquet` of a split."""
+    return pq.read_table(work / "codes.parquet", filters=[("split", "=", split)]).to_pylist()
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch [B, T]: ids, `keep` (0 at separators and padding), positions, labels (already shifted), loss weights."""
+
+    ids: Tensor
+    keep: Tensor
+    positions: Tensor
+    labels: Tensor
+    weights: Tensor
+
+    def to(self, device: str) -> "Packed":
+        return Packed(*(t.to(device) for t in vars(self).values()))
+
+
+class Packer:
+    """Fills rows of `length` tokens with rendered examples; an example that does not fit waits for the next row."""
+
+    def __init__(self, prompt: PromptFormat, *, rows: int, length: int, separators: int, speech_weight: float) -> None:
+        self.prompt, self.rows, self.length = prompt, rows, length
+        self.separators, self.speech_weight = separators, speech_weight
+        self._waiting: tuple[list[int], list[int]] | None = None
+
+    def batch(self, source: PairSource, mixture: Mixture) -> Packed:
+        """One batch drawn from `source`."""
+        packed = [self._row(source, mixture) for _ in range(self.rows)]
+        return Packed(*(torch.stack(column) for column in zip(*packed, strict=True)))
+
+    def _draw(self, source: PairSource, mixture: Mixture) -> tuple[list[int], list[int]]:
+        names, weights = zip(*vars(mixture).items(), strict=True)
+        task = source.rng.choices(names, weights)[0]
+        if task == "raw":
+            return self.render_raw(*source.draw_raw())
+        rendered = self.prompt.render(source.draw(task))
+        return rendered.ids, rendered.loss_mask
+
+    def render_raw(self, text: str, codes: tuple[int, ...] | None) -> tuple[list[int], list[int]]:
+        """Unlabelled speech or text with the loss on everything."""
+        words = Example(Task.MT, "ja", "en", source_text=text, target_text="")
+        spoken = Example(Task.STS, "ja", "en", Mode.DIRECT, source_text="", target_codes=codes)
+        answer = self.prompt.render_answer(spoken) if codes is not None else self.prompt.encode_text(words.source_text)
+        ids = [self.prompt.render_prompt(words)[0], *answer]
+        return ids, [0] + [1] * len(answer)
+
+    def _row(self, source: PairSource, mixture: Mixture) -> list[Tensor]:
+        items: list[tuple[list[int], list[int]]] = []
+        used = 0
+        while True:
+            item = self._waiting or self._draw(source, mixture)
+            self._waiting = None
+            size = len(item[0]) + self.separators
+            if size > self.length:
+                continue  # longer than a row: left out, never cut
+            if used + size > self.length:
+                self._waiting = item
+                return self.lay_out(items)
+            items.append(item)
+            used += size
+
+    def lay_out(self, items: Sequence[tuple[list[int], list[int]]]) -> list[Tensor]:
+        """Tensors [length] of one row: ids, keep, positions, labels, weights."""
+        ids = torch.zeros(self.length, dtype=torch.long)
+        keep, weights = torch.zeros(self.length), torch.zeros(self.length)
+        positions, labels = torch.zeros(self.length, dtype=torch.long), torch.full((self.length,), IGNORE)
+        at, speech = 0, self.prompt.speech_ids
+        for tokens, mask in items:
+            size = len(tokens)
+            row = torch.tensor(tokens)
+            ids[at : at + size], keep[at : at + size] = row, 1.0
+            positions[at : at + size + self.separators] = torch.arange(size + self.separators)
+            wanted = torch.where(torch.tensor(mask)[1:] == 1, row[1:], IGNORE)
+            labels[at : at + size - 1] = wanted
+            is_speech = (wanted >= speech.start) & (wanted < speech.stop)
+            weights[at : at + size - 1] = torch.where(is_speech, self.speech_weight, 1.0) * (wanted != IGNORE)
+            at += size + self.separators
+        positions[at:] = torch.arange(self.length - at)
+        return [ids, keep, positions, labels, weights]

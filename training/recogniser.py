@@ -1,0 +1,204 @@
+"""Small `Wav2Vec2BertForCTC` recognisers: the codec's semantic encoder (over phones) and the judge (over writing).
+
+The judge hears Japanese as katakana and English as letters; it is trained with another seed and other augmentation
+than the codec's recogniser and shares nothing with it. `python -m training.recogniser --work runs/embedded`.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC
+
+from stsmt.audio import Audio, resample
+from stsmt.codec import features as codec_features
+from stsmt.errors import UserError
+from stsmt.prompt import Language
+from training.budget import Budget
+from training.speech import Spoken, load_speech
+from training.voices import SAMPLE_RATE, katakana, letters
+
+BLANK = 0
+LABELS_FILE = "labels.json"
+
+
+def encoder_config(hidden: int, layers: int, vocabulary: int) -> Wav2Vec2BertConfig:
+    """A small conformer over 160 features a frame, as W2V-BERT 2.0 has, without its layer drop."""
+    return Wav2Vec2BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        output_hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        feature_projection_input_dim=160,
+        conv_depthwise_kernel_size=15,
+        layerdrop=0.0,
+        final_dropout=0.0,
+        conformer_conv_dropout=0.0,
+        feat_proj_dropout=0.0,
+        apply_spec_augment=False,
+        pad_token_id=BLANK,
+        ctc_zero_infinity=True,
+    )
+
+
+def reinitialise(model: nn.Module, seed: int) -> None:
+    """Draw every matrix anew with std 1/sqrt(fan in): the library's defaults do not train at these sizes."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 and "filter" not in name:
+            fan_in = parameter[0].numel()
+            with torch.no_grad():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * fan_in**-0.5)
+
+
+def phone_labels(spoken: Spoken) -> list[str]:
+    """What the codec's recogniser learns: phones, kept apart by language."""
+    return [f"{spoken.language}:{phone}" for phone in spoken.phones]
+
+
+def written_labels(spoken: Spoken) -> list[str]:
+    """What the judge learns: katakana, or letters and spaces."""
+    return list(reading(spoken.text, spoken.language) if spoken.reading is None else spoken.reading)
+
+
+def reading(text: str, language: Language) -> str:
+    """A text in the form in which the judge writes: katakana without marks, or lower-case letters."""
+    return katakana(text) if language == "ja" else letters(text)
+
+
+class Batches:
+    """Draws batches of utterances of similar length, seeded."""
+
+    def __init__(self, corpus: Sequence[Spoken], size: int, seed: int) -> None:
+        self.corpus = sorted(corpus, key=lambda s: s.frames)
+        self.size, self.rng = size, random.Random(seed)
+
+    def draw(self) -> list[Spoken]:
+        """Neighbours in length, so that little is padded."""
+        start = self.rng.randrange(max(1, len(self.corpus) - 4 * self.size))
+        return self.rng.sample(self.corpus[start : start + 4 * self.size], min(self.size, len(self.corpus)))
+
+
+def pad_features(batch: Sequence[Spoken]) -> tuple[Tensor, Tensor]:
+    """(features [B, F, 160] float32, mask [B, F] int64)."""
+    longest = max(s.frames for s in batch)
+    features = torch.zeros(len(batch), longest, 160)
+    mask = torch.zeros(len(batch), longest, dtype=torch.long)
+    for i, spoken in enumerate(batch):
+        features[i, : spoken.frames] = torch.from_numpy(spoken.features.astype(np.float32))
+        mask[i, : spoken.frames] = 1
+    return features, mask
+
+
+def ctc_loss(logits: Tensor, mask: Tensor, labels: Sequence[Sequence[int]]) -> Tensor:
+    """Mean CTC loss of logits [B, F, V]."""
+    log_probabilities = F.log_softmax(logits.float(), -1).transpose(0, 1)
+    lengths = torch.tensor([len(row) for row in labels])
+    flat = torch.tensor([label for row in labels for label in row])
+    return F.ctc_loss(log_probabilities, flat, mask.sum(1).cpu(), lengths, blank=BLANK, zero_infinity=True)
+
+
+def mask_features(features: Tensor, generator: torch.Generator) -> Tensor:
+    """SpecAugment-like: two spans of time and two of frequency are zeroed in every utterance."""
+    features = features.clone()
+    for row in features:
+        for axis, longest in ((0, 12), (1, 24)):
+            for _ in range(2):
+                width = int(torch.randint(0, longest, (), generator=generator))
+                start = int(torch.randint(0, max(1, row.shape[axis] - width), (), generator=generator))
+                row.narrow(axis, start, min(width, row.shape[axis] - start)).zero_()
+    return features
+
+
+class Judge:
+    """Transcribes speech for evaluation."""
+
+    def __init__(self, model: Wav2Vec2BertForCTC, labels: list[str]) -> None:
+        self.model, self.labels = model.eval(), labels
+
+    @classmethod
+    def load(cls, folder: Path) -> "Judge":
+        """Read a judge that `save` wrote."""
+        if not (folder / LABELS_FILE).exists():
+            raise UserError(f"No judge in {folder}; train one with python -m training.recogniser.")
+        labels = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
+        return cls(Wav2Vec2BertForCTC.from_pretrained(folder, dtype=torch.float32), labels)
+
+    def save(self, folder: Path) -> None:
+        """Write weights (bfloat16) and labels."""
+        self.model.to(torch.bfloat16).save_pretrained(folder)
+        self.model.float()
+        (folder / LABELS_FILE).write_text(json.dumps(self.labels, ensure_ascii=False), encoding="utf-8")
+
+    @torch.inference_mode()
+    def transcribe(self, audios: Sequence[Audio], language: Language) -> list[str]:
+        """Greedy CTC; only labels of `language` are considered. Katakana for ja, lower-case words for en."""
+        return [self._transcribe(audio, language) for audio in audios]
+
+    def _transcribe(self, audio: Audio, language: Language) -> str:
+        features = codec_features(resample(audio, SAMPLE_RATE).samples)["input_features"][0]
+        logits = self.model(torch.from_numpy(features)[None]).logits[0]
+        foreign = [i for i, label in enumerate(self.labels) if i and (language == "ja") == (label.isascii())]
+        logits[:, foreign] = -torch.inf
+        best = [label for label, _ in groupby(logits.argmax(-1).tolist())]
+        return " ".join("".join(self.labels[i] for i in best if i != BLANK).split())
+
+
+def train_judge(work: Path, *, minutes: float, seed: int, device: str, hidden: int, layers: int) -> Judge:
+    """Train the judge on `work/speech` (other augmentation than the codec's) and save it to `work/judge`."""
+    corpus = [s for s in load_speech(work, augmented_share=0.5, seed=seed + 1000) if s.split == "train"]
+    labels = ["", *sorted({label for spoken in corpus for label in written_labels(spoken)})]
+    index = {label: i for i, label in enumerate(labels)}
+    model = Wav2Vec2BertForCTC(encoder_config(hidden, layers, len(labels)))
+    reinitialise(model, seed)
+    model.to(device).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    budget = Budget(work / "judge.pt", minutes=minutes, state={"model": model, "optimiser": optimiser}, name="judge")
+    batches, generator = Batches(corpus, 16, seed), torch.Generator().manual_seed(seed)
+    for _ in budget.steps():
+        batch = batches.draw()
+        features, mask = pad_features(batch)
+        features, mask = mask_features(features, generator).to(device), mask.to(device)
+        with torch.autocast(device, torch.bfloat16):
+            logits = model(features, attention_mask=mask).logits
+        loss = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])
+        step(model, optimiser, loss, 1e-3 * budget.rate)
+        budget.report(ctc=loss.item())
+    judge = Judge(model.cpu(), labels)
+    judge.save(work / "judge")
+    return judge
+
+
+def step(model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    """One clipped optimiser step at a learning rate."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--hidden", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=4)
+    a = parser.parse_args()
+    train_judge(a.work, minutes=a.minutes, seed=a.seed, device=a.device, hidden=a.hidden, layers=a.layers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Train the small `Lfm2ForCausalLM`: `python -m training.sft --work runs/embedded --minutes 60`.
+
+One run goes through continual pre-training on unlabelled speech and text, then multi-task fine-tuning whose mixture
+moves from listening (STT) to the whole chain. Rows are packed exactly, the loss covers answers only. Every few
+minutes the share of dev sentences whose text is right token by token is printed: slots, not templates, are what is
+hard, and the loss alone does not show them.
+"""
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Config
+
+from stsmt.prompt import PromptFormat
+from training.budget import Budget
+from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, read_codes
+from training.phrasebook.grammar import phrases
+from training.tokenizer import build_tokenizer, save_tokenizer
+
+PRETRAIN = Mixture(raw=1.0, stt=1.0)
+LISTEN = Mixture(stt=3.0, mt=1.5, tts=1.0, chain=0.5)
+WHOLE = Mixture(stt=1.5, mt=1.0, tts=1.5, chain=3.0, direct=1.0)
+PRETRAIN_SHARE, LISTEN_SHARE = 0.06, 0.45  # of the time: pre-training ends, the whole mixture is reached
+ROWS, LENGTH = 6, 1024
+SPEECH_WEIGHT = 0.4  # a speech token's loss against a text token's: there are ten times as many
+MATRIX_RATE, OTHER_RATE = 2e-3, 2e-3
+EVALUATE_EVERY = 400  # steps
+
+
+def mixture_at(progress: float) -> Mixture:
+    """The task mixture at a share of the time budget."""
+    if progress < PRETRAIN_SHARE:
+        return PRETRAIN
+    return LISTEN.blend(WHOLE, min(1.0, (progress - PRETRAIN_SHARE) / (LISTEN_SHARE - PRETRAIN_SHARE)))
+
+
+def lm_config(vocabulary: int, pad: int, bos: int, eos: int, *, hidden: int, layers: int) -> Lfm2Config:
+    """A small LFM2; `conv_dim` and `block_dim` are what vLLM reads."""
+    attention = {i for i in range(layers) if i % 2} | {layers - 1}
+    return Lfm2Config(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        block_dim=hidden,
+        conv_dim=hidden,
+        intermediate_size=4 * hidden,
+        block_ff_dim=4 * hidden,
+        block_auto_adjust_ff_dim=False,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=max(1, hidden // 128),
+        layer_types=["full_attention" if i in attention else "conv" for i in range(layers)],
+        conv_L_cache=3,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        pad_token_id=pad,
+        bos_token_id=bos,
+        eos_token_id=eos,
+    )
+
+
+class SpeechLM(nn.Module):
+    """The LM with its speech-token rows written as shared level vectors plus a free rest.
+
+    A code is a tuple of quantiser levels, so E[code] = rest[code] + Σ_k level[k, digit_k(code)]: what is learnt about
+    one code helps its neighbours from the first step on. `fold` adds the shared part into the ordinary embedding.
+    """
+
+    def __init__(self, model: Lfm2ForCausalLM, offset: int, levels: list[int]) -> None:
+        super().__init__()
+        self.model, self.offset = model, offset
+        size = int(torch.tensor(levels).prod())
+        basis = torch.tensor([1, *levels[:-1]]).cumprod(0)
+        digits = (torch.arange(size)[:, None] // basis) % torch.tensor(levels)
+        hot = torch.cat([F.one_hot(digits[:, k], n) for k, n in enumerate(levels)], 1).float()
+        self.register_buffer("digits", hot, persistent=False)
+        scale = model.config.initializer_range / len(levels) ** 0.5
+        self.shared = nn.Parameter(torch.randn(hot.shape[1], model.config.hidden_size) * scale)
+
+    def table(self) -> Tensor:
+        """The embedding matrix [V, D] as it is used."""
+        rest = self.model.get_input_embeddings().weight
+        speech = self.digits @ self.shared
+        return rest + F.pad(speech, (0, 0, self.offset, len(rest) - self.offset - len(speech)))
+
+    def forward(self, batch: Packed) -> tuple[Tensor, Tensor]:
+        """(logits at the labelled positions [N, V], mask [B, T] of those)."""
+        table = self.table()
+        embedded = F.embedding(batch.ids, table) * batch.keep[..., None]
+        outputs = self.model.model(inputs_embeds=embedded, position_ids=batch.positions, use_cache=False)
+        wanted = batch.labels != IGNORE
+        return outputs.last_hidden_state[wanted] @ table.T.to(outputs.last_hidden_state.dtype), wanted
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Make the shared part an ordinary part of the embedding."""
+        self.model.get_input_embeddings().weight.copy_(self.table())
+        self.shared.zero_()
+
+
+def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed) -> Tensor:
+    """Mean cross-entropy over answer tokens, weighted."""
+    losses = F.cross_entropy(logits.float(), batch.labels[wanted], reduction="none")
+    weights = batch.weights[wanted]
+    return (losses * weights).sum() / weights.sum()
+
+
+class Optimisers:
+    """Muon (https://kellerjordan.github.io/posts/muon) on hidden matrices, AdamW on everything else."""
+
+    def __init__(self, model: SpeechLM) -> None:
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        matrices = [p for n, p in named if p.ndim == 2 and "embed" not in n and "shared" not in n]
+        chosen = {id(p) for p in matrices}
+        others = [p for _, p in named if id(p) not in chosen]
+        self.muon = torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+        self.adam = torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+        self.parameters = [p for _, p in named]
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """One clipped step; `rate` scales both learning rates."""
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for optimiser, peak in ((self.muon, MATRIX_RATE), (self.adam, OTHER_RATE)):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * rate
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict:
+        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.muon.load_state_dict(state["muon"])
+        self.adam.load_state_dict(state["adam"])
+
+
+def exact_text(model: SpeechLM, prompt: PromptFormat, rows: list, task: str, count: int, device: str) -> dict[str, float]:
+    """Share of dev examples per source language whose text tokens are all the most likely ones (teacher-forced)."""
+    right: dict[str, list[bool]] = {"ja": [], "en": []}
+    source, packer = PairSource(rows, 0), Packer(prompt, rows=1, length=LENGTH, separators=2, speech_weight=1.0)
+    model.eval()
+    while min(len(found) for found in right.values()) < count:
+        example = source.draw(task)
+        rendered = prompt.render(example)
+        tensors = packer.lay_out([(rendered.ids, rendered.loss_mask)])
+        size = len(rendered.ids)
+        batch = Packed(*(t[:size][None] for t in tensors)).to(device)
+        with torch.inference_mode():
+            logits, wanted = model(batch)
+        labels = batch.labels[wanted]
+        text = (labels < prompt.speech_offset) & (labels > max(prompt.marker_ids))
+        right[example.source_language].append(bool((logits.argmax(-1) == labels)[text].all()))
+    model.train()
+    return {f"{task}.{language}": sum(found) / len(found) for language, found in right.items()}
+
+
+def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechLM, PromptFormat]:
+    """A fresh model with tokenizer and prompt in `work/lm` (or, if that exists, the one in it: the warm start)."""
+    folder, codec = work / "lm", Xcodec2Config.from_pretrained(work / "codec")
+    levels = list(codec.quantization_levels)
+    size = int(torch.tensor(levels).prod())
+    if not (folder / "tokenizer.json").exists():
+        train = [phrase for phrase in phrases(seed, per_template=100) if phrase.split == "train"]
+        texts = [text for phrase in train for text in (phrase.ja, phrase.en)]
+        save_tokenizer(build_tokenizer(texts, size), folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompt = PromptFormat.load(folder, tokenizer, size)
+    torch.manual_seed(seed)
+    if (folder / "model.safetensors").exists():
+        model = Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    else:
+        ids = (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
+        model = Lfm2ForCausalLM(lm_config(len(tokenizer), *ids, hidden=hidden, layers=layers))
+    return SpeechLM(model, prompt.speech_offset, levels), prompt
+
+
+def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, layers: int) -> None:
+    """Train within the time budget and write `work/lm`."""
+    model, prompt = prepare(work, hidden=hidden, layers=layers, seed=seed)
+    model.to(device).train()
+    optimisers = Optimisers(model)
+    budget = Budget(work / "lm.pt", minutes=minutes, state={"model": model, "optimisers": optimisers}, name="lm")
+    texts = [phrase for phrase in phrases(seed) if phrase.split == "train"]
+    source = PairSource(read_codes(work, "train"), seed + budget.step, texts)
+    dev = read_codes(work, "dev")
+    separators = model.model.config.conv_L_cache - 1
+    packer = Packer(prompt, rows=ROWS, length=LENGTH, separators=separators, speech_weight=SPEECH_WEIGHT)
+    log = (work / "lm.log").open("a", encoding="utf-8")
+    for step in budget.steps():
+        batch = packer.batch(source, mixture_at(budget.progress)).to(device)
+        with torch.autocast(device, torch.bfloat16):
+            logits, wanted = model(batch)
+        loss = weighted_loss(logits, wanted, batch)
+        optimisers.step(loss, budget.rate)
+        is_text = batch.labels[wanted] < prompt.speech_offset
+        with torch.no_grad():
+            text = F.cross_entropy(logits[is_text].float(), batch.labels[wanted][is_text])
+            speech = F.cross_entropy(logits[~is_text].float(), batch.labels[wanted][~is_text])
+        budget.report(text=text.item(), speech=speech.item() if speech.isfinite() else 0.0)
+        if step % EVALUATE_EVERY == 0 and step:
+            exact = exact_text(model, prompt, dev, "stt", 32, device) | exact_text(model, prompt, dev, "mt", 32, device)
+            line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log | exact
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+    save(model, work)
+
+
+def save(model: SpeechLM, work: Path) -> None:
+    """Fold, round to bfloat16 and write `work/lm`."""
+    model.cpu().fold()
+    model.model.to(torch.bfloat16).save_pretrained(work / "lm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=8)
+    a = parser.parse_args()
+    random.seed(a.seed)
+    train(a.work, minutes=a.minutes, device=a.device, seed=a.seed, hidden=a.hidden, layers=a.layers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The synthesised speech in memory: samples, semantic features and labels of every utterance."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from stsmt.codec import features as codec_features
+from stsmt.prompt import Language
+from training.augment import augment
+
+SAMPLE_RATE = 16_000
+HOP = 320
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One utterance. `samples` int16 [T]; `features` float16 [frames, 160] of the whole utterance."""
+
+    phrase: str
+    template: str
+    language: Language
+    voice: str
+    text: str
+    phones: list[str]
+    reading: str | None
+    split: str
+    samples: np.ndarray
+    features: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        """Valid codec frames."""
+        return len(self.features)
+
+
+def read_rows(work: Path) -> list[tuple[dict, np.ndarray]]:
+    """All utterances of `work/speech` as (row, int16 samples)."""
+    found = []
+    for path in sorted((work / "speech").glob("*.npz")):
+        if path.name.endswith(".tmp.npz"):
+            continue
+        audio = np.load(path)["audio"]
+        for row in json.loads(path.with_suffix(".json").read_text(encoding="utf-8")):
+            found.append((row, audio[row["offset"] : row["offset"] + row["samples"]]))
+    return found
+
+
+def load_speech(work: Path, *, augmented_share: float, seed: int) -> list[Spoken]:
+    """Utterances with features; a seeded share of them is augmented (samples and features alike)."""
+    loaded = []
+    for row, samples in tqdm(read_rows(work), desc="features"):
+        rng = random.Random(f"{seed}:{row['phrase']}:{row['language']}")
+        if rng.random() < augmented_share:
+            changed = augment(samples / 32768.0, rng, SAMPLE_RATE)
+            samples = np.round(changed * 32767).astype(np.int16)
+        features = codec_features(samples.astype(np.float32) / 32768.0)["input_features"][0]
+        fields = {k: row[k] for k in ("phrase", "template", "language", "voice", "text", "phones", "reading", "split")}
+        loaded.append(Spoken(**fields, samples=samples, features=features.astype(np.float16)))
+    return loaded

@@ -1,0 +1,115 @@
+"""Speak the phrasebook: `python -m training.synthesise --work runs/embedded --phrases 9000`.
+
+Every phrase is spoken once in each language by a voice drawn from the seed. The result is a folder of shards, each an
+`.npz` with 16-bit samples of many sentences end to end and a `.json` that lists them; a phrase that is in a shard is not
+spoken again, so the command can be stopped, repeated, and repeated with more phrases.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+from stsmt.prompt import LANGUAGES, Language
+from training.phrasebook.grammar import Phrase, phrases
+from training.voices import VOICES, Voice, katakana, phones, speak
+
+SHARD_PHRASES = 50
+SOURCE_SHARE = 0.08  # sentences spoken by a source-only voice
+MAX_SECONDS = 6.0  # longer sentences are left out, never cut
+
+
+def choose_voice(rng: random.Random, language: Language) -> Voice:
+    """A target voice, the default one twice as often as the others, or now and then a source-only one."""
+    role = "source" if rng.random() < SOURCE_SHARE else "target"
+    pool = [v for v in VOICES.values() if v.language == language and v.role == role]
+    return rng.choices(pool, weights=[2.0, *[1.0] * (len(pool) - 1)])[0]
+
+
+def speak_shard(task: tuple[Path, list[Phrase], int]) -> int:
+    """Synthesise one shard; returns the number of utterances written."""
+    path, batch, seed = task
+    rows: list[dict[str, Any]] = []
+    waves: list[np.ndarray] = []
+    offset = 0
+    for phrase in batch:
+        rng = random.Random(f"{seed}:{phrase.id}")
+        for language in LANGUAGES:
+            text, voice = getattr(phrase, language), choose_voice(rng, language)
+            samples = np.round(speak(text, language, voice.name).samples * 32767).astype(np.int16)
+            if len(samples) > MAX_SECONDS * 16_000:
+                continue
+            row = {"phrase": phrase.id, "template": phrase.template, "language": language, "voice": voice.name}
+            row |= {"text": text, "split": phrase.split, "phones": phones(text, language)}
+            row |= {"reading": katakana(text) if language == "ja" else None}
+            rows.append(row | {"offset": offset, "samples": len(samples)})
+            waves.append(samples)
+            offset += len(samples)
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(temporary, audio=np.concatenate(waves))
+    path.with_suffix(".json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    temporary.rename(path)  # the .npz appears last: its presence means that the shard is whole
+    return len(rows)
+
+
+def synthesise(work: Path, *, count: int, seed: int, processes: int) -> None:
+    """Speak `count` phrases of the splits train and dev into `work/speech`."""
+    from tqdm import tqdm
+
+    folder = work / "speech"
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = [p for p in phrases(seed) if p.split in ("train", "dev")]
+    spoken = spoken_phrases(folder)
+    todo_phrases = [p for p in sample_evenly(pool, count, seed) if p.id not in spoken]
+    shards = [todo_phrases[i : i + SHARD_PHRASES] for i in range(0, len(todo_phrases), SHARD_PHRASES)]
+    first = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=-1)
+    todo = [(folder / f"{i:04d}.npz", shard, seed) for i, shard in enumerate(shards, first)]
+    with multiprocessing.get_context("spawn").Pool(processes) as workers:
+        for _ in tqdm(workers.imap(speak_shard, todo), total=len(todo), desc="speech shards"):
+            pass
+
+
+def spoken_phrases(folder: Path) -> set[str]:
+    """Ids of the phrases in whole shards; what an interrupted run left half-done is removed."""
+    found: set[str] = set()
+    for path in folder.glob("*.json"):
+        if path.with_suffix(".npz").exists():
+            found.update(row["phrase"] for row in json.loads(path.read_text(encoding="utf-8")))
+        else:
+            path.unlink()
+    return found
+
+
+def sample_evenly(pool: list[Phrase], count: int, seed: int) -> list[Phrase]:
+    """At most `count` phrases, round-robin over the templates so that small templates are not drowned."""
+    rng = random.Random(seed)
+    by_template: dict[str, list[Phrase]] = {}
+    for phrase in pool:
+        by_template.setdefault(phrase.template, []).append(phrase)
+    queues = [rng.sample(group, len(group)) for group in by_template.values()]
+    chosen: list[Phrase] = []
+    while queues and len(chosen) < count:
+        chosen += [queue.pop() for queue in queues]
+        queues = [queue for queue in queues if queue]
+    rng.shuffle(chosen := chosen[:count])
+    return chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/embedded"), help="folder of the run")
+    parser.add_argument("--phrases", type=int, default=9000, help="how many phrase pairs to speak")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    synthesise(arguments.work, count=arguments.phrases, seed=arguments.seed, processes=arguments.processes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The bundled model's own tokenizer and `prompt.json`: a small byte-level BPE over both languages, then speech tokens."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from stsmt.prompt import LANGUAGES, PROMPT_FILE
+from training.voices import VOICES
+
+TURNS = {"bos": "<|startoftext|>", "start": "<|im_start|>", "end": "<|im_end|>"}
+MARKERS: dict[str, Any] = {
+    "speech_start": "<|speech_start|>",
+    "speech_end": "<|speech_end|>",
+    "transcript": {language: f"<|transcript_{language}|>" for language in LANGUAGES},
+    "translation": {language: f"<|translation_{language}|>" for language in LANGUAGES},
+}
+NAMES = {"ja": "Japanese", "en": "English"}
+DEFAULT_VOICES = {"ja": "mei", "en": "slt"}
+
+
+def prompt_data() -> dict[str, Any]:
+    """The contents of `prompt.json`."""
+    system = {"stt": "Transcribe the speech."}
+    for language, name in NAMES.items():
+        system[f"tts.{language}"] = f"Speak {name}."
+        system[f"mt.{language}"] = f"Translate to {name}."
+        system[f"sts.chain.{language}"] = f"Translate to {name} and speak."
+        system[f"sts.direct.{language}"] = f"Speak the translation to {name}."
+    targets = [voice for voice in VOICES.values() if voice.role == "target"]
+    return {
+        "default_mode": "chain",
+        "system": system,
+        "turns": TURNS,
+        "markers": MARKERS,
+        "speech_token": "<|s_{code}|>",
+        "voices": {v.name: {"language": v.language, "token": f"<|voice_{v.name}|>"} for v in targets},
+        "default_voices": DEFAULT_VOICES,
+    }
+
+
+def control_tokens(data: dict[str, Any]) -> list[str]:
+    """All tokens of `prompt.json` that are neither text nor speech."""
+    markers = data["markers"]
+    fields = [markers[field][language] for field in ("transcript", "translation") for language in LANGUAGES]
+    voices = [voice["token"] for voice in data["voices"].values()]
+    return ["<|pad|>", *data["turns"].values(), markers["speech_start"], markers["speech_end"], *fields, *voices]
+
+
+def build_tokenizer(texts: Iterable[str], codebook_size: int, text_size: int = 1024) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of about `text_size` pieces, then `codebook_size` speech tokens with ids in one run."""
+    data = prompt_data()
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    specials = control_tokens(data)
+    trainer = trainers.BpeTrainer(
+        vocab_size=text_size,
+        special_tokens=specials,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator([*texts, *data["system"].values(), "system\n", "user\n", "assistant\n"], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        pad_token="<|pad|>",
+        bos_token=TURNS["bos"],
+        eos_token=TURNS["end"],
+        clean_up_tokenization_spaces=False,
+    )
+    # Special, so that text which spells a token out is never read as one.
+    tokenizer.add_tokens([data["speech_token"].format(code=c) for c in range(codebook_size)], special_tokens=True)
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write tokenizer files and `prompt.json`."""
+    tokenizer.save_pretrained(folder)
+    (folder / PROMPT_FILE).write_text(json.dumps(prompt_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
