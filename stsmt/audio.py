@@ -25,6 +25,7 @@ QUIET_DB = -40.0  # below this it is faint
 CLIPPED_SHARE = 0.001  # of the samples at full scale: audible distortion
 PAUSE_DB = 30.0  # a pause is this much quieter than the loudest frame
 PAUSE_SECONDS = 0.25
+HUSH_DB = 40.0  # silence in an answer is this much quieter than the loudest frame
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -228,7 +229,7 @@ def silence_share(audio: Audio) -> float:
     levels = loudness(audio)
     if not len(levels):
         return 1.0
-    return float(np.mean(levels < max(SILENCE_DB, levels.max() - 2 * PAUSE_DB)))
+    return float(np.mean(levels < max(SILENCE_DB, levels.max() - HUSH_DB)))
 
 
 # -- pauses ----------------------------------------------------------------------------------------------------------

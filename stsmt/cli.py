@@ -13,10 +13,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from stsmt.audio import check_speech, check_writable, read_audio, wav_bytes, write_wav
 from stsmt.errors import UserError
+from stsmt.prompt import LANGUAGES, Mode, Task
 from stsmt.requests import Request, Result
-from stsmt.settings import ENGINES, Settings
+from stsmt.settings import ENGINES, EXAMPLES, Settings
+from stsmt.text import check_text
 
+MODES = [str(mode) for mode in Mode]
 EPILOG = """\
 examples:
   stsmt translate question.wav --to en -o answer.wav     hear a Japanese question in English
@@ -48,16 +52,16 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
     translate = verbs.add_parser("translate", help="speech in one language → speech in the other")
     translate.add_argument("input", metavar="IN.wav", help="a recording, or - for standard input")
-    translate.add_argument("--to", metavar="{ja,en}", help="target language (default: not the one that is heard)")
+    translate.add_argument("--to", choices=LANGUAGES, help="target language (default: not the one that is heard)")
     translate.add_argument(
-        "--mode", metavar="{chain,direct}", help="chain writes transcript and translation first; direct only speaks"
+        "--mode", choices=MODES, help="chain writes transcript and translation first; direct only speaks"
     )
     speak = verbs.add_parser("speak", help="text → speech")
     speak.add_argument("text", metavar="TEXT", help="what to say, or - for standard input")
-    speak.add_argument("--language", metavar="{ja,en}", help="language of the text (default: told by its script)")
+    speak.add_argument("--language", choices=LANGUAGES, help="language of the text (default: told by its script)")
     transcribe = verbs.add_parser("transcribe", help="speech → text")
     transcribe.add_argument("input", metavar="IN.wav", help="a recording, or - for standard input")
-    transcribe.add_argument("--language", metavar="{ja,en}", help="language spoken (default: told by listening)")
+    transcribe.add_argument("--language", choices=LANGUAGES, help="language spoken (default: told by listening)")
     for verb in (translate, speak):
         verb.add_argument("--voice", metavar="NAME", help="who speaks; an unknown name lists all")
         verb.add_argument("-o", "--output", metavar="OUT.wav", help="where the sound goes; - for standard output")
@@ -67,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_serve(verbs)
     for verb in verbs.choices.values():
         verb.add_argument("--model", metavar="MODEL", help="checkpoint folder or owner/name@revision")
-        verb.add_argument("--engine", metavar="{%s}" % ",".join(ENGINES), help="what runs the language model")
+        verb.add_argument("--engine", metavar="ENGINE", help=f"what runs the language model: {' or '.join(ENGINES)}")
         verb.add_argument("--device", metavar="DEVICE", help="cpu (default), cuda, cuda:1 …")
     return parser
 
@@ -101,9 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     names = ("model", "engine", "device", "host", "db")
-    given = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    settings = replace(Settings.read(), **{name: value for name in names if (value := getattr(options, name, None))})
     port = getattr(options, "port", None)
-    return replace(Settings.read(), **given, **({} if port is None else {"port": _number("port", port)}))
+    return settings if port is None else replace(settings, port=_number("port", port))
 
 
 def _number(what: str, value: str) -> int:
@@ -114,17 +118,28 @@ def _number(what: str, value: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    settings = _settings(options)
-    from stsmt.ui import launch
-
-    launch(settings)
+    serve(_settings(options))
     return 0
+
+
+def serve(settings: Settings) -> None:
+    """Load the model and serve the app until interrupted; what app.py does.
+
+    Raises:
+        UserError: if the checkpoint cannot be loaded.
+    """
+    from stsmt.translator import Translator
+
+    translator = Translator.load(settings.model, settings.engine, settings.device)
+    from stsmt.ui import build_app, launch_options
+
+    build_app(translator, examples=EXAMPLES).launch(
+        server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
+    )
 
 
 def _answer(options: argparse.Namespace) -> int:
     """Translate, speak or transcribe: everything that can be wrong is found before the model is loaded."""
-    from stsmt.audio import check_writable
-
     settings, output = _settings(options), getattr(options, "output", None)
     if output == "-" and options.json:
         raise UserError("Sound and JSON cannot both go to standard output; give -o a file.")
@@ -139,22 +154,19 @@ def _answer(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    from stsmt.audio import read_audio
-    from stsmt.prompt import Task
-
     seed = _number("seed", options.seed)
     if options.verb == "speak":
         text = sys.stdin.read() if options.text == "-" else options.text
+        check_text(text, options.language)
         return Request(Task.TTS, text=text, target_language=options.language, voice=options.voice, seed=seed)
     audio = read_audio(options.input)
+    check_speech(audio)
     if options.verb == "transcribe":
         return Request(Task.STT, audio=audio, source_language=options.language, seed=seed)
     return Request(Task.STS, audio=audio, target_language=options.to, mode=options.mode, voice=options.voice, seed=seed)
 
 
 def _write(result: Result, output: str | None, as_json: bool) -> None:
-    from stsmt.audio import wav_bytes, write_wav
-
     if output == "-" and result.audio is not None:
         sys.stdout.buffer.write(wav_bytes(result.audio))
         sys.stdout.buffer.flush()

@@ -12,6 +12,7 @@ from stsmt.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_MODEL = ROOT / "assets" / "embedded"
+EXAMPLES = ROOT / "assets" / "examples"
 ENGINES = ("transformers", "vllm")
 
 

@@ -41,7 +41,8 @@ def normalise_for_scoring(text: str, language: str) -> str:
     text = re.sub(r"[-‐–—]", " ", text) if language == "en" else text
     text = re.sub(r"(?<!\w)'|'(?!\w)", " ", text)
     kept = (c if c == "'" or unicodedata.category(c)[0] in "LNM" else " " for c in _keep_long_vowels(text))
-    return ("" if language == "ja" else " ").join("".join(kept).split())
+    text = ("" if language == "ja" else " ").join("".join(kept).split())
+    return unicodedata.normalize("NFKC", text)  # marks that lost what stood between
 
 
 def _keep_long_vowels(text: str) -> str:

@@ -18,7 +18,7 @@ from stsmt.checkpoint import locate, revision_of
 from stsmt.codec import Codec, decode_stream, load_codec
 from stsmt.errors import UserError
 from stsmt.health import REPEAT_LIMIT, SILENCE_LIMIT, Health, expected_seconds, measure_codes, measure_text
-from stsmt.lm import LM, load_lm, load_tokenizer
+from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
 from stsmt.prompt import Example, Language, Phase, PromptFormat, Task, other_language, read_prompt
 from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing, check_request, with_target
 from stsmt.stopwatch import Stopwatch
@@ -50,7 +50,11 @@ class Translator:
             )
         self.lm, self.prompt, self.codec = lm, prompt, codec
         self.model, self.card = Model(name, revision), card
-        limit = float(prompt.data.get("max_source_seconds", PIECE_SECONDS))
+        try:
+            limit = float(prompt.data.get("max_source_seconds", PIECE_SECONDS))
+            Sampling((), 0, 0, **prompt.data.get("sampling", {}))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"The prompt.json of {name} is not usable ({error}); repair or re-export it.") from None
         self.piece_seconds = min(limit, lm.context / CONTEXT_PER_CODE / codec.frame_rate)
 
     @classmethod
@@ -188,13 +192,15 @@ class _Run:
         before = self.texts.get(phase.field)
         for retry, attempt in enumerate(self._attempts(ids, phase, cap)):
             for _ in self.watch.timed("generate", attempt):
-                text = self.translator.prompt.decode_text(attempt.ids).rstrip("\ufffd").strip()
-                yield TextPart(phase.field, self._joined(before, text, phase.field))
+                yield TextPart(phase.field, self._joined(before, self._text(attempt.ids), phase.field))
             kept = attempt.finished(phase, retry)
         self.fields.append(kept)
-        text = self.translator.prompt.decode_text(kept.ids).strip()
-        self.texts[phase.field] = self._joined(before, text, phase.field)
-        return text
+        self.texts[phase.field] = self._joined(before, self._text(kept.ids), phase.field)
+        return self._text(kept.ids)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        """The text of `ids` without a character that is only half there."""
+        return self.translator.prompt.decode_text(ids).rstrip("\ufffd").strip()
 
     def _speak(self, ids: list[int], phase: Phase, expected: float, start: float) -> Iterator[AudioPart]:
         """Make a speech field and its sound, which begins at `start` seconds or after the last one's end."""
@@ -247,6 +253,7 @@ class _Run:
         assert source is not None
         health, confidence = self._health(audio), self._confidence()
         transcript, translation = self.texts.get("transcript"), self.texts.get("translation")
+        asked = {Task.STT: transcript, Task.TTS: request.text}.get(request.task, translation)
         return Result(
             task=request.task,
             source_language=source,
@@ -254,7 +261,7 @@ class _Run:
             mode=request.mode if request.task is Task.STS else None,
             transcript=transcript,
             translation=translation,
-            text=translation or transcript or request.text or "",
+            text=asked or "",
             audio=audio,
             codes=tuple(self.codes),
             health=health,

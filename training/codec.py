@@ -26,6 +26,9 @@ CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a 
 BATCH = 12
 RATE = 1e-3
 CTC_WEIGHT = 1.0
+# Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
+# thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
+LATENT_MEAN, LATENT_STD, SPREAD_WEIGHT = -0.22, 0.9, 1.0
 
 
 def codec_config(
@@ -47,6 +50,8 @@ def codec_config(
         semantic_model_config=encoder_config(semantic, semantic_layers, 1).to_dict(),
     )
 
+RECOGNISER = ("head.", "codec.semantic_encoder.")
+
 
 class JointCodec(nn.Module):
     """The codec with a CTC head on its semantic encoder; gradients reach everything."""
@@ -57,18 +62,21 @@ class JointCodec(nn.Module):
         self.head = nn.Linear(config.semantic_model_config.hidden_size, labels)
         reinitialise(self, seed)
 
-    def forward(self, features: Tensor, mask: Tensor, waves: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(CTC logits [B, F, V], reconstructed crops [B, T]) for crops `waves` [B, 1, T] that begin at frames `starts`.
+    def forward(self, features: Tensor, mask: Tensor, waves: Tensor, starts: Sequence[int]) -> tuple[Tensor, ...]:
+        """(CTC logits [B, F, V], reconstructed crops [B, T], spread loss) for crops `waves` [B, 1, T] from `starts`.
 
-        `Xcodec2Model.encode` runs the semantic encoder without gradients; here its steps are taken one by one.
+        `starts` are frames. `Xcodec2Model.encode` runs the semantic encoder without gradients; here its steps are
+        taken one by one.
         """
         codec, frames = self.codec, waves.shape[-1] // self.codec.hop_length
         semantic = codec.semantic_encoder(features, attention_mask=mask).last_hidden_state
         adapted = codec.semantic_adapter((semantic * mask[..., None]).transpose(1, 2))
         crops = torch.stack([row[:, start : start + frames] for row, start in zip(adapted, starts, strict=True)])
-        hidden = torch.cat([crops, codec.acoustic_encoder(waves)], 1).transpose(1, 2)
-        latents, _ = codec.quantizer(codec.fc_encoder(hidden))
-        return self.head(semantic), codec.acoustic_decoder(latents)[:, 0]
+        hidden = codec.fc_encoder(torch.cat([crops, codec.acoustic_encoder(waves)], 1).transpose(1, 2))
+        latents, _ = codec.quantizer(hidden)
+        inputs = codec.quantizer.project_in(hidden).float().flatten(0, 1)
+        spread = (inputs.mean(0) - LATENT_MEAN) ** 2 + (inputs.std(0) - LATENT_STD) ** 2
+        return self.head(semantic), codec.acoustic_decoder(latents)[:, 0], spread.mean()
 
 
 def crop_waves(batch: Sequence[Spoken], starts: Sequence[int], frames: int, hop: int) -> Tensor:
@@ -80,14 +88,22 @@ def crop_waves(batch: Sequence[Spoken], starts: Sequence[int], frames: int, hop:
     return waves
 
 
-def train_joint(work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: int, device: str) -> Xcodec2Model:
-    """Stage one; writes `work/codec` (weights rounded to bfloat16, as they are shipped)."""
+def train_joint(
+    work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: int, device: str, warm: Path | None = None
+) -> Xcodec2Model:
+    """Stage one; writes `work/codec` (weights rounded to bfloat16, as they are shipped).
+
+    `warm` is another run's `codec-joint.pt`, of which only the recogniser is taken.
+    """
     corpus = [s for s in corpus if s.frames > CROP_FRAMES]
     labels = ["", *sorted({label for spoken in corpus for label in phone_labels(spoken)})]
     index = {label: i for i, label in enumerate(labels)}
     model = JointCodec(codec_config(), len(labels), seed).to(device).train()
     spectral = SpectralLoss(model.codec.config.sampling_rate).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    if warm is not None:
+        old = torch.load(warm, map_location="cpu", weights_only=True)["model"]
+        model.load_state_dict({k: v for k, v in old.items() if k.startswith(RECOGNISER)}, strict=False)
     state = {"model": model, "optimiser": optimiser}
     budget = Budget(work / "codec-joint.pt", minutes=minutes, state=state, name="codec, joint")
     encoder = model.codec.acoustic_encoder
@@ -100,11 +116,12 @@ def train_joint(work: Path, corpus: Sequence[Spoken], *, minutes: float, seed: i
         waves = crop_waves(batch, starts, CROP_FRAMES, model.codec.hop_length).to(device)
         features, mask = (t.to(device) for t in pad_features(batch))
         with torch.autocast(device, torch.bfloat16):
-            logits, made = model(features, mask, waves, starts)
+            logits, made, spread = model(features, mask, waves, starts)
         ctc = ctc_loss(logits, mask, [[index[label] for label in phone_labels(s)] for s in batch])
         sound = spectral(made.float(), waves[:, 0])
-        step(model, optimiser, sound + CTC_WEIGHT * ctc, RATE * budget.rate)
-        budget.report(spectral=sound.item(), ctc=ctc.item())
+        loss = sound + CTC_WEIGHT * ctc + SPREAD_WEIGHT * spread
+        step(model, optimiser, loss, RATE * budget.rate)
+        budget.report(spectral=sound.item(), ctc=ctc.item(), spread=spread.item())
     return save_codec(model.codec, work)
 
 
@@ -166,11 +183,12 @@ def main() -> None:
     parser.add_argument("--adversarial", type=float, default=0, help="minutes of the adversarial stage")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
     a = parser.parse_args()
     if a.minutes:
         corpus = load_speech(a.work, augmented_share=0.3, seed=a.seed)
         train = [s for s in corpus if s.split == "train"]
-        train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device)
+        train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
     if a.adversarial:
         clean = [s for s in load_speech(a.work, augmented_share=0.0, seed=a.seed) if s.split == "train"]
         codec = Xcodec2Model.from_pretrained(a.work / "codec", dtype=torch.float32).eval()

@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft
 from transformers.audio_utils import mel_filter_bank
 
 HOP = 320
@@ -24,7 +25,7 @@ def _constants() -> tuple[NDArray, NDArray]:
     mel = mel_filter_bank(
         FFT // 2 + 1, BANDS, 20, SAMPLE_RATE // 2, SAMPLE_RATE, mel_scale="kaldi", triangularize_in_mel_space=True
     )
-    return window, mel
+    return window, mel.astype(np.float32)
 
 
 def corpus_features(samples: NDArray[np.float32], hop: int = HOP) -> NDArray[np.float32]:
@@ -36,7 +37,9 @@ def corpus_features(samples: NDArray[np.float32], hop: int = HOP) -> NDArray[np.
     frames -= frames.mean(1, keepdims=True)
     frames[:, 1:] -= PREEMPHASIS * frames[:, :-1].copy()
     frames[:, 0] *= 1 - PREEMPHASIS
-    power = np.abs(np.fft.rfft(frames * window, FFT)) ** 2
+    # Single precision from here on: half the time, and far below the differences that a quantiser sees.
+    spectrum = rfft((frames * window).astype(np.float32), FFT)
+    power = spectrum.real**2 + spectrum.imag**2
     log_mel = np.log(np.maximum(power @ mel, FLOOR))
     log_mel = (log_mel - log_mel.mean(0)) / np.sqrt(log_mel.var(0, ddof=1) + 1e-7)
     even = len(log_mel) // 2 * 2

@@ -122,13 +122,16 @@ class Packed:
         return Packed(*(t.to(device) for t in vars(self).values()))
 
 
+WAITING = 6  # examples kept aside while a row is filled: the more, the fuller the rows
+
+
 class Packer:
-    """Fills rows of `length` tokens with rendered examples; an example that does not fit waits for the next row."""
+    """Fills rows of `length` tokens with rendered examples; an example that does not fit waits for a later row."""
 
     def __init__(self, prompt: PromptFormat, *, rows: int, length: int, separators: int, speech_weight: float) -> None:
         self.prompt, self.rows, self.length = prompt, rows, length
         self.separators, self.speech_weight = separators, speech_weight
-        self._waiting: tuple[list[int], list[int]] | None = None
+        self._waiting: list[tuple[list[int], list[int]]] = []
 
     def batch(self, source: PairSource, mixture: Mixture) -> Packed:
         """One batch drawn from `source`."""
@@ -153,18 +156,21 @@ class Packer:
 
     def _row(self, source: PairSource, mixture: Mixture) -> list[Tensor]:
         items: list[tuple[list[int], list[int]]] = []
-        used = 0
+        room = self.length
         while True:
-            item = self._waiting or self._draw(source, mixture)
-            self._waiting = None
-            size = len(item[0]) + self.separators
-            if size > self.length:
-                continue  # longer than a row: left out, never cut
-            if used + size > self.length:
-                self._waiting = item
+            while len(self._waiting) < WAITING:
+                item = self._draw(source, mixture)
+                if self._size(item) <= self.length:  # longer than a row: left out, never cut
+                    self._waiting.append(item)
+            fitting = next((item for item in self._waiting if self._size(item) <= room), None)
+            if fitting is None:
                 return self.lay_out(items)
-            items.append(item)
-            used += size
+            self._waiting.remove(fitting)
+            items.append(fitting)
+            room -= self._size(fitting)
+
+    def _size(self, item: tuple[list[int], list[int]]) -> int:
+        return len(item[0]) + self.separators
 
     def lay_out(self, items: Sequence[tuple[list[int], list[int]]]) -> list[Tensor]:
         """Tensors [length] of one row: ids, keep, positions, labels, weights."""

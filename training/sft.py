@@ -9,7 +9,9 @@ hard, and the loss alone does not show them.
 import argparse
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +28,10 @@ PRETRAIN = Mixture(raw=1.0, stt=1.0)
 LISTEN = Mixture(stt=3.0, mt=1.5, tts=1.0, chain=0.5)
 WHOLE = Mixture(stt=1.5, mt=1.0, tts=1.5, chain=3.0, direct=1.0)
 PRETRAIN_SHARE, LISTEN_SHARE = 0.06, 0.45  # of the time: pre-training ends, the whole mixture is reached
-ROWS, LENGTH = 6, 1024
+ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.4  # a speech token's loss against a text token's: there are ten times as many
 MATRIX_RATE, OTHER_RATE = 2e-3, 2e-3
-EVALUATE_EVERY = 400  # steps
+EVALUATE_EVERY = 4  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
@@ -87,11 +89,11 @@ class SpeechLM(nn.Module):
         speech = self.digits @ self.shared
         return rest + F.pad(speech, (0, 0, self.offset, len(rest) - self.offset - len(speech)))
 
-    def forward(self, batch: Packed) -> tuple[Tensor, Tensor]:
-        """(logits at the labelled positions [N, V], mask [B, T] of those)."""
+    def forward(self, batch: Packed, backbone: Callable[..., Any] | None = None) -> tuple[Tensor, Tensor]:
+        """(logits at the labelled positions [N, V], mask [B, T] of those); `backbone` may be a compiled twin."""
         table = self.table()
         embedded = F.embedding(batch.ids, table) * batch.keep[..., None]
-        outputs = self.model.model(inputs_embeds=embedded, position_ids=batch.positions, use_cache=False)
+        outputs = (backbone or self.model.model)(inputs_embeds=embedded, position_ids=batch.positions, use_cache=False)
         wanted = batch.labels != IGNORE
         return outputs.last_hidden_state[wanted] @ table.T.to(outputs.last_hidden_state.dtype), wanted
 
@@ -190,11 +192,12 @@ def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, la
     dev = read_codes(work, "dev")
     separators = model.model.config.conv_L_cache - 1
     packer = Packer(prompt, rows=ROWS, length=LENGTH, separators=separators, speech_weight=SPEECH_WEIGHT)
+    backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():
         batch = packer.batch(source, mixture_at(budget.progress)).to(device)
         with torch.autocast(device, torch.bfloat16):
-            logits, wanted = model(batch)
+            logits, wanted = model(batch, backbone)
         loss = weighted_loss(logits, wanted, batch)
         optimisers.step(loss, budget.rate)
         is_text = batch.labels[wanted] < prompt.speech_offset

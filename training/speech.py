@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stsmt.codec import features as codec_features
 from stsmt.prompt import Language
 from training.augment import augment
+from training.fbank import corpus_features
 
 SAMPLE_RATE = 16_000
 HOP = 320
@@ -57,7 +57,7 @@ def load_speech(work: Path, *, augmented_share: float, seed: int) -> list[Spoken
         if rng.random() < augmented_share:
             changed = augment(samples / 32768.0, rng, SAMPLE_RATE)
             samples = np.round(changed * 32767).astype(np.int16)
-        features = codec_features(samples.astype(np.float32) / 32768.0)["input_features"][0]
+        features = corpus_features(samples.astype(np.float32) / 32768.0)
         fields = {k: row[k] for k in ("phrase", "template", "language", "voice", "text", "phones", "reading", "split")}
         loaded.append(Spoken(**fields, samples=samples, features=features.astype(np.float16)))
     return loaded

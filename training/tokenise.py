@@ -2,76 +2,92 @@
 
 Writes `work/codes.parquet`, one row per utterance: its text, voice and split, `codes` of the clean sound, and for a
 seeded share of them `augmented`, codes of the sound as a bad microphone would give it (used as sources only).
+Utterances of the same number of frames are encoded together: without padding, a batch gives what each would alone.
 """
 
 import argparse
-import multiprocessing
-import os
 import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from tqdm import tqdm
+from transformers import Xcodec2Model
 
-from stsmt.codec import features as codec_features
 from training.augment import augment
-from training.speech import SAMPLE_RATE, Spoken, read_rows
+from training.codec import crop_waves
+from training.fbank import corpus_features
+from training.recogniser import pad_features
+from training.speech import SAMPLE_RATE, Spoken, load_speech
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
-_codec: Any = None
+BATCH = 16
 
 
-def _load(path: Path) -> None:
-    import torch
-    from transformers import Xcodec2Model
-
-    global _codec
-    torch.set_num_threads(1)
-    _codec = Xcodec2Model.from_pretrained(path, dtype=torch.float32).eval()
-
-
-def _encode(row: dict, samples: np.ndarray) -> np.ndarray:
-    from training.codec import encode_spoken
-
-    features = codec_features(samples.astype(np.float32) / 32768.0)["input_features"][0]
-    fields = {k: row[k] for k in (*FIELDS, "phones", "reading")}
-    return encode_spoken(_codec, Spoken(**fields, samples=samples, features=features))
+def batches_of_equal_length(corpus: Sequence[Spoken]) -> Iterator[list[int]]:
+    """Indices into `corpus`, at most `BATCH` together, all of the same number of frames."""
+    by_frames: dict[int, list[int]] = defaultdict(list)
+    for index, spoken in enumerate(corpus):
+        by_frames[spoken.frames].append(index)
+    for group in by_frames.values():
+        yield from (group[i : i + BATCH] for i in range(0, len(group), BATCH))
 
 
-def _tokenise(task: tuple[dict, np.ndarray, float, int]) -> dict:
-    row, samples, share, seed = task
-    rng = random.Random(f"augmented:{seed}:{row['phrase']}:{row['language']}")
-    found = {k: row[k] for k in FIELDS} | {"codes": _encode(row, samples), "augmented": None}
-    if rng.random() < share:
-        changed = augment(samples / 32768.0, rng, SAMPLE_RATE)
-        found["augmented"] = _encode(row, np.round(changed * 32767).astype(np.int16))
-    return found
+@torch.inference_mode()
+def encode_corpus(codec: Xcodec2Model, corpus: Sequence[Spoken], device: str) -> list[np.ndarray]:
+    """Codes (uint16) of every utterance, in order."""
+    codes: list[np.ndarray] = [np.zeros(0, np.uint16)] * len(corpus)
+    hop = codec.hop_length
+    with tqdm(total=len(corpus), desc="codes") as bar:
+        for group in batches_of_equal_length(corpus):
+            batch = [corpus[i] for i in group]
+            waves = crop_waves(batch, [0] * len(batch), batch[0].frames, hop).to(device)
+            features, mask = (t.to(device) for t in pad_features(batch))
+            encoded = codec.encode(waves, input_features=features, input_features_mask=mask).audio_codes[:, 0].cpu()
+            for index, row in zip(group, encoded, strict=True):
+                codes[index] = row[: (len(corpus[index].samples) + 1) // hop].numpy().astype(np.uint16)
+            bar.update(len(group))
+    return codes
 
 
-def tokenise(work: Path, *, augmented_share: float, seed: int, processes: int) -> None:
+def worsen(spoken: Spoken, seed: int) -> Spoken:
+    """The utterance as a bad microphone would give it."""
+    rng = random.Random(f"augmented:{seed}:{spoken.phrase}:{spoken.language}")
+    changed = augment(spoken.samples / 32768.0, rng, SAMPLE_RATE)
+    samples = np.round(changed * 32767).astype(np.int16)
+    return replace(spoken, samples=samples, features=corpus_features(samples / 32768.0))
+
+
+def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> None:
     """Encode everything in `work/speech` to `work/codes.parquet`."""
-    from tqdm import tqdm
-
-    tasks = [(row, samples, augmented_share, seed) for row, samples in read_rows(work)]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, initializer=_load, initargs=(work / "codec",)) as workers:
-        done = workers.imap(_tokenise, tasks, chunksize=32)
-        rows = list(tqdm(done, total=len(tasks), desc="codes"))
-    codes = pa.list_(pa.uint16())
-    schema = pa.schema([*((f, pa.string()) for f in FIELDS), ("codes", codes), ("augmented", codes)])
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), work / "codes.parquet", compression="zstd")
+    codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval().to(device)
+    clean = load_speech(work, augmented_share=0.0, seed=seed)
+    chosen = random.Random(seed).sample(range(len(clean)), round(augmented_share * len(clean)))
+    worse = dict(zip(chosen, encode_corpus(codec, [worsen(clean[i], seed) for i in chosen], device), strict=True))
+    rows = [
+        {field: getattr(spoken, field) for field in FIELDS} | {"codes": codes, "augmented": worse.get(index)}
+        for index, (spoken, codes) in enumerate(zip(clean, encode_corpus(codec, clean, device), strict=True))
+    ]
+    kind = pa.list_(pa.uint16())
+    schema = pa.schema([*((f, pa.string()) for f in FIELDS), ("codes", kind), ("augmented", kind)])
+    temporary = work / "codes.tmp"
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+    temporary.rename(work / "codes.parquet")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
-    parser.add_argument("--augmented", type=float, default=0.35, help="share of utterances with an augmented copy")
+    parser.add_argument("--augmented", type=float, default=0.3, help="share of utterances with an augmented copy")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     a = parser.parse_args()
-    tokenise(a.work, augmented_share=a.augmented, seed=a.seed, processes=a.processes)
+    tokenise(a.work, augmented_share=a.augmented, seed=a.seed, device=a.device)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ call is kept: ids that extend it continue from there, so the fields of an answer
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -53,6 +54,7 @@ class TransformersLM:
         self._model, self.context = model.eval(), context
         self.vocab_size: int = model.config.vocab_size
         self._heads: dict[tuple[tuple[range, ...], int], _Head] = {}
+        self._lock = Lock()
         self._last: _State | None = None  # of the last call; a running call owns its state alone
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
@@ -89,7 +91,8 @@ class TransformersLM:
 
     def _take(self, ids: Sequence[int]) -> _State:
         """The last state if `ids` strictly extend it (an LFM2 cache cannot be cropped), else a new one."""
-        state, self._last = self._last, None
+        with self._lock:  # two threads must not get the same cache
+            state, self._last = self._last, None
         if state is not None and len(ids) > len(state.ids) and list(ids[: len(state.ids)]) == state.ids:
             return state
         from transformers import DynamicCache

@@ -1,0 +1,130 @@
+"""One file owns the prompt format; what it renders it reads back."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stsmt.errors import UserError
+from stsmt.prompt import Example, Language, Mode, PromptFormat, Task, answer_fields, other_language
+from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
+
+TOKENIZER = tiny_tokenizer()
+PROMPT = PromptFormat(prompt_data(), TOKENIZER, CODEBOOK_SIZE)
+VOICES: dict[Language, list[str | None]] = {"ja": [None, "mei", "mei-low"], "en": [None, "slt", "awb"]}
+
+controls = st.sampled_from(["<|im_end|>", "<|s_3|>", "<|speech_start|>", "<|transcript_ja|>", "<|im_start|>user\n"])
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | controls
+codes = st.lists(st.integers(0, CODEBOOK_SIZE - 1), max_size=20).map(tuple)
+
+
+@st.composite
+def examples(draw: st.DrawFn) -> Example:
+    """Complete examples of every task, mode, direction and voice."""
+    task, mode = draw(st.sampled_from(Task)), draw(st.sampled_from(Mode))
+    target: Language = draw(st.sampled_from(["ja", "en"]))
+    source = other_language(target) if task in (Task.STS, Task.MT) else target
+    if task is Task.STT:
+        return Example(task, source, target, source_text=draw(texts), source_codes=draw(codes))
+    if task is Task.MT:
+        return Example(task, source, target, source_text=draw(texts), target_text=draw(texts))
+    voice = draw(st.sampled_from(VOICES[target]))
+    if task is Task.TTS:
+        return Example(task, source, target, voice=voice, source_text=draw(texts), target_codes=draw(codes))
+    spoken = {"source_codes": draw(codes), "target_codes": draw(codes)}
+    written = {"source_text": draw(texts), "target_text": draw(texts)} if mode is Mode.CHAIN else {}
+    return Example(task, source, target, mode, voice, **spoken, **written)
+
+
+@given(examples())
+def test_parse_inverts_render(example: Example) -> None:
+    assert PROMPT.parse(PROMPT.render(example).ids) == example
+
+
+@given(examples())
+def test_the_loss_covers_exactly_the_answer(example: Example) -> None:
+    rendered = PROMPT.render(example)
+    prompt = PROMPT.render_prompt(example)
+    assert rendered.ids[: len(prompt)] == prompt
+    assert rendered.loss_mask == [0] * len(prompt) + [1] * (len(rendered.ids) - len(prompt))
+    assert rendered.ids[-1] == PROMPT.end_of_turn
+
+
+@given(examples())
+def test_generating_phase_by_phase_gives_the_rendered_answer(example: Example) -> None:
+    answer = PROMPT.render_answer(example)
+    built: list[int] = []
+    for phase in PROMPT.phases(example):
+        if phase.is_speech:
+            body = [PROMPT.speech_offset + code for code in example.target_codes or ()]
+        else:
+            text = example.source_text if phase.field == "transcript" else example.target_text
+            body = PROMPT.encode_text(text or "")
+        built += [*phase.opening, *body]
+        assert answer[len(built)] == phase.end
+    assert built == answer[: len(built)]
+
+
+@given(examples(), st.data())
+def test_damaged_conversations_raise_value_error_or_parse(example: Example, data: st.DataObject) -> None:
+    ids = PROMPT.render(example).ids
+    cut = data.draw(st.integers(0, len(ids) - 1))
+    try:
+        PROMPT.parse(ids[:cut])
+    except ValueError:
+        return
+
+
+def test_text_speech_and_control_ids_share_nothing_and_make_up_the_vocabulary() -> None:
+    text = {id for ids in PROMPT.text_ids for id in ids}
+    speech, markers = set(PROMPT.speech_ids), set(PROMPT.marker_ids)
+    assert not text & speech and not text & markers and not speech & markers
+    pad = {TOKENIZER.pad_token_id}
+    assert text | speech | markers | pad == set(range(len(TOKENIZER)))
+
+
+def test_a_vocabulary_that_does_not_match_the_codec_is_refused() -> None:
+    with pytest.raises(UserError, match="no token <\\|s_255\\|>"):
+        PromptFormat(prompt_data(), TOKENIZER, 256)
+
+
+@pytest.mark.parametrize("key", ["system", "turns", "markers", "voices", "default_mode", "speech_token"])
+def test_a_prompt_file_with_a_part_missing_is_refused(key: str) -> None:
+    data = prompt_data()
+    del data[key]
+    with pytest.raises(UserError, match="not usable"):
+        PromptFormat(data, TOKENIZER, CODEBOOK_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "No prompt.json"), ("{", "not valid JSON"), ("[]", "JSON object")]
+)
+def test_a_prompt_file_that_cannot_be_read_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / "prompt.json").write_text(content)
+    with pytest.raises(UserError, match=words):
+        PromptFormat.load(tmp_path, TOKENIZER, CODEBOOK_SIZE)
+
+
+def test_the_fields_follow_from_task_and_mode() -> None:
+    assert answer_fields(Task.STS, Mode.CHAIN) == ("transcript", "translation", "speech")
+    assert answer_fields(Task.STS, Mode.DIRECT) == answer_fields(Task.TTS, Mode.CHAIN) == ("speech",)
+    assert answer_fields(Task.STT, Mode.CHAIN) == ("transcript",)
+    assert answer_fields(Task.MT, Mode.CHAIN) == ("translation",)
+
+
+def test_threads_may_share_a_prompt_format() -> None:
+    """A fast tokenizer panics ("Already borrowed") when its options change while another thread uses it."""
+    expected = PROMPT.encode_text("駅はどこですか。")
+
+    def work(_: int) -> bool:
+        plain = TOKENIZER.encode("<|im_end|>", add_special_tokens=False)  # switches the option back
+        ids = PROMPT.encode_text("駅はどこですか。")
+        return bool(plain) and PROMPT.decode_text(ids) == "駅はどこですか。" and ids == expected
+
+    with ThreadPoolExecutor(1) as pool:
+        assert all(pool.map(work, range(20)))
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _: PROMPT.encode_text("駅はどこですか。") == expected, range(400)))

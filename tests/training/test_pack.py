@@ -1,0 +1,101 @@
+"""Examples are drawn, masked and packed as the recipe says."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stsmt.prompt import PromptFormat, Task, read_prompt
+from tests.tiny import CODEBOOK_SIZE, tiny_lm, tiny_tokenizer
+from tests.training.corpus import make_rows
+from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, make_example
+from training.sft import SpeechLM, weighted_loss
+
+
+@pytest.fixture(scope="module")
+def prompt(tiny_checkpoint: Path) -> PromptFormat:
+    return PromptFormat(read_prompt(tiny_checkpoint), tiny_tokenizer(), CODEBOOK_SIZE)
+
+
+def packer(prompt: PromptFormat, rows: int = 1, length: int = 512) -> Packer:
+    return Packer(prompt, rows=rows, length=length, separators=2, speech_weight=0.5)
+
+
+def test_packed_examples_have_the_same_loss_as_separate_ones(prompt: PromptFormat) -> None:
+    source = PairSource(make_rows(), seed=0)
+    drawn = [prompt.render(source.draw(task)) for task in ("stt", "tts", "mt")]
+    items = [(rendered.ids, rendered.loss_mask) for rendered in drawn]
+    model = SpeechLM(tiny_lm(len(tiny_tokenizer())), prompt.speech_offset, [4, 4, 4])
+    together = Packed(*(t[None] for t in packer(prompt).lay_out(items)))
+    packed, _ = model(together)
+    separate = [model(Packed(*(t[None] for t in packer(prompt).lay_out([item]))))[0] for item in items]
+    assert torch.allclose(packed, torch.cat(separate), atol=1e-4)
+
+
+def test_the_loss_covers_answers_only_and_speech_counts_less(prompt: PromptFormat) -> None:
+    rendered = prompt.render(PairSource(make_rows(), seed=1).draw("chain"))
+    ids, _, _, labels, weights = packer(prompt).lay_out([(rendered.ids, rendered.loss_mask)])
+    answered = labels != IGNORE
+    assert int(answered.sum()) == sum(rendered.loss_mask)
+    assert torch.equal(labels[answered], torch.tensor(rendered.ids)[torch.tensor(rendered.loss_mask) == 1])
+    is_speech = torch.isin(labels, torch.tensor(list(prompt.speech_ids)))
+    assert set(weights[is_speech].tolist()) == {0.5}
+    assert set(weights[answered & ~is_speech].tolist()) == {1.0}
+    assert weights[~answered].sum() == 0
+
+
+def test_an_example_that_does_not_fit_is_never_cut(prompt: PromptFormat) -> None:
+    batch = packer(prompt, rows=4, length=256).batch(PairSource(make_rows(), seed=2), Mixture(stt=1, chain=1))
+    ends = batch.ids == prompt.end_of_turn
+    openings = batch.ids == prompt.render_prompt(PairSource(make_rows(), 0).draw("stt"))[0]
+    assert torch.equal(ends.sum(1), 3 * openings.sum(1))  # system, user and answer turns of every example are whole
+
+
+def test_batches_are_the_same_for_the_same_seed(prompt: PromptFormat) -> None:
+    mixture = Mixture(stt=1, tts=1, mt=1, chain=1, direct=1, raw=1)
+    one, two = (packer(prompt, rows=2).batch(PairSource(make_rows(), seed=3), mixture) for _ in range(2))
+    assert torch.equal(one.ids, two.ids)
+
+
+def test_a_listening_only_voice_is_never_a_target() -> None:
+    source, target = make_rows()[:2]
+    example = make_example("chain", source, {**target, "voice": "espeak-en"}, random.Random(0))
+    assert example.task is Task.STT
+
+
+def test_augmented_sound_is_only_ever_a_source(prompt: PromptFormat) -> None:
+    rows = make_rows()
+    clean = {tuple(row["codes"]) for row in rows}
+    drawn = [PairSource(rows, seed).draw("chain") for seed in range(40)]
+    assert all(example.target_codes in clean for example in drawn)
+    assert any(example.source_codes not in clean for example in drawn)
+
+
+def test_folding_the_shared_part_changes_nothing(prompt: PromptFormat) -> None:
+    model = SpeechLM(tiny_lm(len(tiny_tokenizer())), prompt.speech_offset, [4, 4, 4])
+    before = model.table().detach().clone()
+    model.fold()
+    assert torch.allclose(model.model.get_input_embeddings().weight, before)
+    assert torch.allclose(model.table(), before)
+
+
+def test_a_few_steps_lower_the_loss(prompt: PromptFormat) -> None:
+    from training.sft import Optimisers
+
+    torch.manual_seed(0)
+    model = SpeechLM(tiny_lm(len(tiny_tokenizer())), prompt.speech_offset, [4, 4, 4])
+    optimisers = Optimisers(model)
+    batch = packer(prompt, rows=2).batch(PairSource(make_rows(), seed=4), Mixture(stt=1, mt=1))
+    losses = []
+    for _ in range(8):
+        logits, wanted = model(batch)
+        loss = weighted_loss(logits, wanted, batch)
+        losses.append(loss.item())
+        optimisers.step(loss, 1.0)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_blended_mixture_lies_between() -> None:
+    assert replace(Mixture(stt=2)).blend(Mixture(chain=4), 0.25) == Mixture(stt=1.5, chain=1.0)

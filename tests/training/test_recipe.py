@@ -1,0 +1,97 @@
+"""The stages of the recipe do what they say, on noise and tiny models."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import Wav2Vec2BertForCTC, Xcodec2Config
+
+from stsmt.audio import Audio
+from stsmt.codec import XCodec2, features
+from stsmt.prompt import PromptFormat
+from tests.training.corpus import make_spoken
+from training import codec as codec_training
+from training.augment import augment
+from training.budget import Budget
+from training.fbank import corpus_features
+from training.recogniser import Judge, encoder_config, reinitialise
+from training.tokenizer import build_tokenizer, prompt_data
+
+
+@pytest.mark.parametrize("length", [16_000, 15_999, 33_333])
+def test_corpus_features_are_those_of_the_live_path(length: int) -> None:
+    samples = (np.random.default_rng(0).standard_normal(length) * 0.1).astype(np.float32)
+    live = features(samples)["input_features"][0]
+    assert np.allclose(corpus_features(samples), live, atol=2e-3)
+
+
+def small_config() -> Xcodec2Config:
+    return codec_training.codec_config(hidden=64, layers=1, semantic=32, semantic_layers=1, levels=3)
+
+
+def test_training_codes_are_those_of_the_live_codec() -> None:
+    model = codec_training.JointCodec(small_config(), 4, seed=0).codec.eval()
+    spoken = make_spoken(1)[0]
+    trained = codec_training.encode_spoken(model, spoken)
+    live = XCodec2(model).encode(Audio(spoken.samples.astype(np.float32) / 32768.0, 16_000))
+    assert np.mean(np.asarray(live) == trained) > 0.98  # a code on the edge between two levels may differ
+
+
+def test_joint_training_reaches_every_part_and_leaves_codes_spread() -> None:
+    model = codec_training.JointCodec(small_config(), 4, seed=0)
+    batch = make_spoken(2)
+    waves = codec_training.crop_waves(batch, [3, 5], 32, 320)
+    padded, mask = codec_training.pad_features(batch)
+    logits, made, spread = model(padded, mask, waves, [3, 5])
+    assert made.shape == (2, 32 * 320) and logits.shape[:2] == padded.shape[:2]
+    (made.square().mean() + logits.square().mean() + spread).backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert [name for name in silent if "masked_spec_embed" not in name] == []
+
+
+def test_the_adversarial_stage_keeps_the_codes(tmp_path: Path) -> None:
+    model = codec_training.JointCodec(small_config(), 4, seed=0).codec
+    codec = codec_training.save_codec(model, tmp_path)
+    corpus = [s for s in make_spoken(16) if s.frames > codec_training.CROP_FRAMES]
+    codes = [codec_training.encode_spoken(codec, s) for s in corpus]
+    codec_training.train_adversarial(tmp_path, corpus, codes, minutes=0.002, seed=0, device="cpu")
+    after = codec_training.Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32).eval()
+    assert np.array_equal(codec_training.encode_spoken(after, corpus[0]), codes[0])
+    changed = after.acoustic_decoder.head.linear.weight - codec.acoustic_decoder.head.linear.weight
+    assert changed.abs().max() > 0
+
+
+def test_augmentation_is_seeded_and_stays_in_range() -> None:
+    samples = np.sin(np.arange(16_000) / 20).astype(np.float32)
+    one, two = (augment(samples, random.Random(5), 16_000) for _ in range(2))
+    assert np.array_equal(one, two) and np.abs(one).max() <= 1.0 and len(one) > 10_000
+
+
+def test_a_budget_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(2, 2)
+    first = Budget(tmp_path / "b.pt", minutes=0.001, state={"layer": layer}, name="test")
+    steps = list(first.steps())
+    again = Budget(tmp_path / "b.pt", minutes=0.001, state={"layer": torch.nn.Linear(2, 2)}, name="test")
+    assert again.step == len(steps) and again.progress == 1 and list(again.steps()) == []
+    assert torch.equal(again.state["layer"].weight, layer.weight)
+
+
+def test_a_judge_is_read_back_and_writes_only_the_asked_script(tmp_path: Path) -> None:
+    labels = ["", "a", " ", "ア", "イ"]
+    model = Wav2Vec2BertForCTC(encoder_config(32, 1, len(labels)))
+    reinitialise(model, 0)
+    Judge(model, labels).save(tmp_path)
+    judge = Judge.load(tmp_path)
+    noise = Audio((np.random.default_rng(0).standard_normal(16_000) * 0.1).astype(np.float32), 16_000)
+    assert set(judge.transcribe([noise], "ja")[0]) <= set("アイ")
+    assert set(judge.transcribe([noise], "en")[0]) <= set("a ")
+
+
+def test_the_bundled_tokenizer_serves_the_prompt_format() -> None:
+    tokenizer = build_tokenizer(["駅はどこですか。", "Where is the station?"], codebook_size=64, text_size=400)
+    prompt = PromptFormat(prompt_data(), tokenizer, 64)
+    assert prompt.speech_ids.stop == len(tokenizer)
+    for text in ("駅はどこ🙂", "Where’s the café?"):
+        assert prompt.decode_text(prompt.encode_text(text)) == text

@@ -1,0 +1,108 @@
+"""Put a trained run into the tree: `python -m training.export --work runs/embedded --assets assets`.
+
+Writes `assets/embedded` (LM, tokenizer, prompt, codec, card, revision), `assets/judge` and `assets/examples` (test
+sentences that were never trained on, with their texts). The revision is a hash of the weights.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+from pathlib import Path
+
+from stsmt.audio import write_wav
+from stsmt.prompt import LANGUAGES
+from training.phrasebook.grammar import phrases
+from training.tokenizer import DEFAULT_VOICES
+from training.voices import speak
+
+EXAMPLES = 3  # per language
+REVISION_LENGTH = 12
+CARD = """# stsmt embedded {revision}
+
+A small speech-to-speech translator for Japanese and English that runs on a laptop CPU: `Lfm2ForCausalLM`
+({lm_parameters:.1f} M parameters) over the codes of an `Xcodec2Model` ({codec_parameters:.1f} M parameters, 50 codes a
+second, {codebook} codes).
+
+**Trained on** the phrasebook of this repository only: {templates} sentence templates in both languages, spoken by
+synthetic voices (Open JTalk "mei" in three variants; flite slt, rms, awb, kal; espeak-ng as a listening-only voice).
+No recording of a person and no data of another model was used.
+
+**It can** translate, transcribe and speak short everyday sentences of that phrasebook (travel, shopping, food, time,
+health, work), also with words combined as it has never seen them.
+
+**It cannot** do open conversation, names and words outside the phrasebook, long sentences, or keep your voice; human
+voices, accents and noise are outside what it was trained on. What it says may be wrong: look at the transcript and
+at the notice that the app shows when the model is unsure.
+
+**Numbers**: see README.md, made by `python -m training.evaluate`; they hold for synthetic voices.
+
+**Licence**: Apache-2.0, like the code. The voices: Open JTalk's "mei" (CC BY 3.0, MMDAgent project team, Nagoya
+Institute of Technology), flite's CMU voices (BSD-like). These weights share no weights with, and are not derived
+from, LFM2-350M, X-Codec2, Llasa or Emilia (the latter three are for non-commercial use only).
+"""
+
+
+def export(work: Path, assets: Path, seed: int) -> str:
+    """Copy checkpoint, judge and examples; returns the revision."""
+    target = assets / "embedded"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(work / "lm", target)
+    shutil.copytree(work / "codec", target / "codec")
+    if (work / "judge").exists():
+        shutil.copytree(work / "judge", assets / "judge", dirs_exist_ok=True)
+    weights = sorted(target.rglob("*.safetensors"))
+    digest = hashlib.sha256()
+    for path in weights:
+        digest.update(path.read_bytes())
+    revision = digest.hexdigest()[:REVISION_LENGTH]
+    (target / "revision").write_text(revision + "\n", encoding="utf-8")
+    (target / "card.md").write_text(card(target, revision), encoding="utf-8")
+    export_examples(assets / "examples", seed)
+    return revision
+
+
+def card(folder: Path, revision: str) -> str:
+    """The model card, its sizes read from the files."""
+    codec = json.loads((folder / "codec" / "config.json").read_text(encoding="utf-8"))
+    codebook = 1
+    for levels in codec["quantization_levels"]:
+        codebook *= levels
+    trained = {phrase.template for phrase in phrases() if phrase.split == "train"}
+    millions = [(folder / name / "model.safetensors").stat().st_size / 2e6 for name in (".", "codec")]
+    return CARD.format(
+        revision=revision,
+        lm_parameters=millions[0],
+        codec_parameters=millions[1],
+        codebook=codebook,
+        templates=len(trained),
+    )
+
+
+def export_examples(folder: Path, seed: int) -> None:
+    """Speak a few test sentences of different templates in the default voices."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(seed)
+    pool = [p for p in phrases() if p.split == "test"]
+    listed = []
+    for language in LANGUAGES:
+        for number, phrase in enumerate(rng.sample(pool, EXAMPLES), 1):
+            text = getattr(phrase, language)
+            name = f"{language}-{number}.wav"
+            write_wav(folder / name, speak(text, language, DEFAULT_VOICES[language]))
+            listed.append({"file": name, "language": language, "text": text})
+    (folder / "examples.json").write_text(json.dumps(listed, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
+    parser.add_argument("--assets", type=Path, default=Path("assets"))
+    parser.add_argument("--seed", type=int, default=1)
+    a = parser.parse_args()
+    print(export(a.work, a.assets, a.seed))
+
+
+if __name__ == "__main__":
+    main()
