@@ -114,7 +114,9 @@ def read_records(path: Path) -> dict[str, Record]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         path.write_bytes(whole)
-    return {record["key"]: record for record in map(json.loads, whole.decode("utf-8").splitlines())}
+    # Not splitlines(): a random model writes U+2028 and its like, which JSON does not escape.
+    lines = whole.decode("utf-8").split("\n")[:-1]
+    return {record["key"]: record for record in map(json.loads, lines)}
 
 
 def claim(out: Path, identity: dict[str, Any]) -> None:

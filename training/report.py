@@ -7,12 +7,14 @@ from typing import Any
 
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
+from training.summary import MEASURES
 
 Report = dict[str, Any]
 Row = dict[str, Any]
 OPENING, CLOSING = "<!-- numbers -->", "<!-- /numbers -->"
 TITLES = {"unseen_sentence": "unseen sentence", "unseen_voice": "unseen voice", "unseen_template": "unseen template"}
 
+ORDER = [measure.key for measure in MEASURES]
 JA_EN = "ja→en / en→ja"
 
 # Rows of the README: a label, and a measure, which is shown for both languages or directions.
@@ -83,13 +85,20 @@ def _signatures(report: Report) -> str:
 
 def _set_section(rows: Sequence[Row], name: str) -> str:
     """One table: a line per label, a column per direction (or language, for what concerns only one)."""
-    chosen = [row for row in rows if row["set"] == name]
+    chosen = sorted((row for row in rows if row["set"] == name), key=lambda row: ORDER.index(row["measure"]))
     lines = [f"## {TITLES.get(name, name)}", "", "| | Japanese → English | English → Japanese |", "|---|---|---|"]
     for measure in dict.fromkeys(row["measure"] for row in chosen):
         cells = {row["subject"][:2]: row for row in chosen if row["measure"] == measure}
-        label = " / ".join(dict.fromkeys(row["label"] for row in cells.values()))
+        label = _label([row["label"] for row in cells.values()])
         lines.append(f"| {label} | {_cell(cells.get('ja'))} | {_cell(cells.get('en'))} |")
     return "\n".join(lines)
+
+
+def _label(labels: Sequence[str]) -> str:
+    """The label of both directions: they differ at most in the kind of error rate."""
+    if len(set(labels)) == 1:
+        return labels[0]
+    return labels[0].replace("CER", "CER / WER") if "CER" in labels[0] else labels[0].replace("WER", "WER / CER")
 
 
 def _cell(row: Row | None) -> str:
@@ -114,7 +123,7 @@ def _examples_section(examples: Sequence[dict[str, str]]) -> str:
     for example in examples:
         cells = [example[name] or "–" for name in columns]
         cells[0] += f" ({example['voice']})"
-        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+        lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
     return "\n".join(lines)
 
 
@@ -179,7 +188,7 @@ def draw(rows: Sequence[Row], title: str, measures: Sequence[str], path: Path) -
     axes.set_xticks(range(len(places)), [measure.replace(".", "\n", 1) for measure in places])
     axes.set_title(title)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(loc="outside lower center", fontsize="small", ncols=3)
     figure.savefig(path, dpi=110)
     return True
 

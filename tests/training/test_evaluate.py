@@ -223,6 +223,13 @@ def test_a_run_goes_on_where_it_stopped(bench: Bench, tmp_path: Path, monkeypatc
     assert list(read_records(tmp_path / evaluate.ITEMS_FILE)) == [item.key for item in chosen]
 
 
+def test_records_may_hold_any_character(tmp_path: Path) -> None:
+    """A random model wrote U+2028, at which str.splitlines() cut its record in two."""
+    record = {"key": "a", "text": "\u2028\x85\u0001"}
+    (tmp_path / "items.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_records(tmp_path / "items.jsonl") == {"a": record}
+
+
 def test_results_of_another_model_are_not_mixed_in(tmp_path: Path) -> None:
     claim(tmp_path, {"weights": "a"})
     claim(tmp_path, {"weights": "a"})
