@@ -1,0 +1,81 @@
+"""Browser tests run only where they are asked for: `pytest -m e2e` or `make e2e`."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stsmt.settings import BUNDLED_MODEL
+from tests.e2e.browser import bundled, chromium, example_folder, flags
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark everything in this folder, and skip it unless the mark is selected."""
+    asked = "e2e" in str(config.getoption("markexpr"))
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("e2e")
+            if not asked:
+                item.add_marker(pytest.mark.skip(reason="a browser test: select it with -m e2e"))
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The example clips: path, language, text."""
+    folder = example_folder(tmp_path_factory.mktemp("clips"))
+    rows = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
+    return [{**row, "path": folder / row["file"]} for row in rows]
+
+
+@pytest.fixture(scope="session")
+def url(tiny_checkpoint: Path, clips: list[dict[str, Any]]) -> Iterator[str]:
+    """A running app: the bundled checkpoint where there is one, else random weights."""
+    from stsmt.translator import Translator
+    from stsmt.ui import build_app, launch_options
+
+    folder = clips[0]["path"].parent
+    app = build_app(Translator.load(BUNDLED_MODEL if bundled() else tiny_checkpoint), examples=folder)
+    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, allowed_paths=[str(folder)], **launch_options())
+    yield address
+    app.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def browser(clips: list[dict[str, Any]]) -> Iterator[Any]:
+    """Debian's Chromium, whose microphone plays the first Japanese clip."""
+    api = pytest.importorskip("playwright.sync_api")
+    program = chromium()
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    microphone = next(clip["path"] for clip in clips if clip["language"] == "ja")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=flags(microphone))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
+    """Open the app in a browser of a given language and width; fails on any error in the page's scripts."""
+    contexts, faults = [], []
+
+    def open_(locale: str = "en-US", width: int = 1280, query: str = "") -> Any:
+        size = {"width": width, "height": 844}
+        context = browser.new_context(locale=locale, viewport=size, permissions=["microphone"])
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(url + query)
+        page.get_by_role("tab").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not faults

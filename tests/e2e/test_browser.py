@@ -1,0 +1,106 @@
+"""The app as a visitor meets it, in a real browser with a file for a microphone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stsmt.text import normalise_for_scoring
+from tests.e2e.browser import HEALTH, MEL, bundled
+
+Open = Callable[..., Any]
+HEARD = "() => [...document.querySelectorAll('audio')].some(player => player.currentTime > 0)"
+SCROLL = "() => document.documentElement.scrollWidth"
+
+
+def finished(page: Any) -> None:
+    """Wait until an answer is complete and has been heard."""
+    page.locator(HEALTH).first.wait_for()
+    page.wait_for_function(HEARD)
+    assert page.locator(MEL).count() == 2
+
+
+def test_speak_and_hear(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Record").first.click()
+    page.wait_for_timeout(3000)
+    page.locator("button.stop-button").first.click()
+    finished(page)
+
+
+def test_click_an_example_and_hear(open_page: Open, clips: list[dict[str, Any]]) -> None:
+    page = open_page()
+    for clip in (clips[0], clips[-1]):
+        page.get_by_role("button", name=clip["text"], exact=True).first.click()
+        page.get_by_text("Done.").first.wait_for(state="hidden")
+        finished(page)
+        heard = page.get_by_label("What was said").first.input_value()
+        assert heard
+        if bundled():
+            assert normalise_for_scoring(heard, clip["language"]) == normalise_for_scoring(
+                clip["text"], clip["language"]
+            )
+            assert page.get_by_label("Translation", exact=True).first.input_value()
+
+
+def test_the_finished_sound_can_be_downloaded(open_page: Open, clips: list[dict[str, Any]]) -> None:
+    page = open_page()
+    page.get_by_role("button", name=clips[0]["text"], exact=True).first.click()
+    finished(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").last.click()
+    assert Path(download.value.path()).read_bytes()[:4] == b"RIFF"
+
+
+def test_the_page_speaks_japanese(open_page: Open, clips: list[dict[str, Any]]) -> None:
+    page = open_page(locale="ja-JP")
+    for name in ("音声 → 音声", "テキスト → 音声", "音声 → テキスト", "このアプリについて"):
+        assert page.get_by_role("tab", name=name).count() == 1
+    assert page.locator("html").get_attribute("lang") == "ja-JP"
+    page.get_by_role("button", name=clips[0]["text"], exact=True).first.click()
+    finished(page)
+    assert "やり直し" in page.locator(HEALTH).first.inner_text()
+    words = page.locator("body").inner_text()
+    assert "__i18n__" not in words
+    assert "Translate" not in words
+
+
+def test_a_phone_needs_no_horizontal_scrolling(open_page: Open, clips: list[dict[str, Any]]) -> None:
+    for locale, names in (("en-US", ("Compare three", "Advanced")), ("ja-JP", ("3つの翻訳", "詳細設定"))):
+        page = open_page(locale=locale, width=390)
+        assert page.evaluate(SCROLL) <= 390
+        page.get_by_role("button", name=clips[0]["text"], exact=True).first.click()
+        finished(page)
+        for name in names:
+            page.get_by_role("button", name=name).first.click()
+        assert page.evaluate(SCROLL) <= 390
+
+
+def test_a_wrong_upload_gets_a_sentence(open_page: Open, tmp_path: Path) -> None:
+    (tmp_path / "notes.wav").write_text("these are notes, not sound")
+    page = open_page()
+    page.get_by_role("button", name="Upload file").first.click()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "notes.wav")
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Translate", exact=True).click()
+    page.get_by_text("is not audio that can be read").wait_for()
+    assert "Traceback" not in page.locator("body").inner_text()
+
+
+def test_the_keyboard_reaches_the_button(open_page: Open) -> None:
+    page = open_page()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.textContent.trim()") == "Translate":
+            break
+    page.keyboard.press("Enter")
+    page.get_by_text("There is no recording").wait_for()
+
+
+def test_three_ways_are_compared(open_page: Open, clips: list[dict[str, Any]]) -> None:
+    page = open_page()
+    page.get_by_role("button", name=clips[0]["text"], exact=True).first.click()
+    finished(page)
+    page.get_by_role("button", name="Compare three").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_text("all three ways have run").wait_for()
+    assert page.locator("dl.outcome").count() == 3
