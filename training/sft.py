@@ -142,7 +142,9 @@ class Optimisers:
         self.adam.load_state_dict(state["adam"])
 
 
-def exact_text(model: SpeechLM, prompt: PromptFormat, rows: list, task: str, count: int, device: str) -> dict[str, float]:
+def exact_text(
+    model: SpeechLM, prompt: PromptFormat, rows: list, task: str, count: int, device: str
+) -> dict[str, float]:
     """Share of dev examples per source language whose text tokens are all the most likely ones (teacher-forced)."""
     right: dict[str, list[bool]] = {"ja": [], "en": []}
     source, packer = PairSource(rows, 0), Packer(prompt, rows=1, length=LENGTH, separators=2, speech_weight=1.0)

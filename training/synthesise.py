@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-
 from stsmt.prompt import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
 from training.voices import VOICES, Voice, katakana, phones, speak
