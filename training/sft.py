@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Conf
 
 from stsmt.prompt import PromptFormat
 from training.budget import Budget
-from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, read_codes
+from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, Utterance, read_codes
 from training.phrasebook.grammar import phrases
 from training.tokenizer import build_tokenizer, save_tokenizer
 
@@ -86,7 +86,7 @@ class SpeechLM(nn.Module):
     def table(self) -> Tensor:
         """The embedding matrix [V, D] as it is used."""
         rest = self.model.get_input_embeddings().weight
-        speech = self.digits @ self.shared
+        speech = self.get_buffer("digits") @ self.shared
         return rest + F.pad(speech, (0, 0, self.offset, len(rest) - self.offset - len(speech)))
 
     def forward(self, batch: Packed, backbone: Callable[..., Any] | None = None) -> tuple[Tensor, Tensor]:
@@ -143,7 +143,7 @@ class Optimisers:
 
 
 def exact_text(
-    model: SpeechLM, prompt: PromptFormat, rows: list, task: str, count: int, device: str
+    model: SpeechLM, prompt: PromptFormat, rows: list[Utterance], task: str, count: int, device: str
 ) -> dict[str, float]:
     """Share of dev examples per source language whose text tokens are all the most likely ones (teacher-forced)."""
     right: dict[str, list[bool]] = {"ja": [], "en": []}
