@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from stsmt.audio import Audio, write_wav
+
+settings.register_profile("stsmt", deadline=None)  # a busy machine is no bug
+settings.load_profile("stsmt")
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,7 @@ def codec_config(
         semantic_model_config=encoder_config(semantic, semantic_layers, 1).to_dict(),
     )
 
+
 RECOGNISER = ("head.", "codec.semantic_encoder.")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from stsmt.audio import write_wav
 from stsmt.prompt import LANGUAGES
 from training.phrasebook.grammar import phrases
-from training.tokenizer import DEFAULT_VOICES
+from training.tokenizer import DEFAULT_VOICES, save_prompt
 from training.voices import speak
 
 EXAMPLES = 3  # per language
@@ -50,6 +50,7 @@ def export(work: Path, assets: Path, seed: int) -> str:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work / "lm", target)
     shutil.copytree(work / "codec", target / "codec")
+    save_prompt(target)
     if (work / "judge").exists():
         shutil.copytree(work / "judge", assets / "judge", dirs_exist_ok=True)
     weights = sorted(target.rglob("*.safetensors"))

@@ -8,7 +8,7 @@ between examples, and positions restart, which isolates attention. Packed and se
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,8 @@ class PairSource:
 def text_example(phrase: Phrase, source_language: Language) -> Example:
     """Text translation of a phrase out of `source_language`."""
     target_language = other_language(source_language)
-    texts = {"source_text": getattr(phrase, source_language), "target_text": getattr(phrase, target_language)}
-    return Example(Task.MT, source_language, target_language, **texts)
+    source, target = getattr(phrase, source_language), getattr(phrase, target_language)
+    return Example(Task.MT, source_language, target_language, source_text=source, target_text=target)
 
 
 def make_example(task: str, source: Utterance, target: Utterance, rng: random.Random) -> Example:
@@ -91,16 +91,16 @@ def make_example(task: str, source: Utterance, target: Utterance, rng: random.Ra
     if task in ("tts", "chain", "direct") and VOICES[target["voice"]].role != "target":
         task = "stt"
     heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]
-    languages = (source["language"], target["language"])
+    said, asked = source["language"], target["language"]
     if task == "stt":
-        return Example(Task.STT, *[source["language"]] * 2, source_text=source["text"], source_codes=tuple(heard))
+        return Example(Task.STT, said, said, source_text=source["text"], source_codes=tuple(heard))
     if task == "mt":
-        return Example(Task.MT, *languages, source_text=source["text"], target_text=target["text"])
-    spoken = {"voice": target["voice"], "target_codes": tuple(target["codes"])}
+        return Example(Task.MT, said, asked, source_text=source["text"], target_text=target["text"])
+    voice, codes = target["voice"], tuple(target["codes"])
     if task == "tts":
-        return Example(Task.TTS, *languages, source_text=target["text"], **spoken)
-    texts = {"source_text": source["text"], "target_text": target["text"]} if task == "chain" else {}
-    return Example(Task.STS, *languages, mode=Mode(task), source_codes=tuple(heard), **texts, **spoken)
+        return Example(Task.TTS, asked, asked, voice=voice, source_text=target["text"], target_codes=codes)
+    example = Example(Task.STS, said, asked, Mode(task), voice, source_codes=tuple(heard), target_codes=codes)
+    return replace(example, source_text=source["text"], target_text=target["text"]) if task == "chain" else example
 
 
 def read_codes(work: Path, split: str) -> list[Utterance]:
@@ -148,10 +148,9 @@ class Packer:
 
     def render_raw(self, text: str, codes: tuple[int, ...] | None) -> tuple[list[int], list[int]]:
         """Unlabelled speech or text with the loss on everything."""
-        words = Example(Task.MT, "ja", "en", source_text=text, target_text="")
-        spoken = Example(Task.STS, "ja", "en", Mode.DIRECT, source_text="", target_codes=codes)
-        answer = self.prompt.render_answer(spoken) if codes is not None else self.prompt.encode_text(words.source_text)
-        ids = [self.prompt.render_prompt(words)[0], *answer]
+        spoken = Example(Task.STS, "ja", "en", Mode.DIRECT, source_text=text, target_codes=codes)
+        answer = self.prompt.encode_text(text) if codes is None else self.prompt.render_answer(spoken)
+        ids = [self.prompt.render_prompt(spoken)[0], *answer]
         return ids, [0] + [1] * len(answer)
 
     def _row(self, source: PairSource, mixture: Mixture) -> list[Tensor]:

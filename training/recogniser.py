@@ -18,11 +18,10 @@ from torch.nn import functional as F
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 
 from stsmt.audio import Audio, resample
-from stsmt.codec import features as codec_features
 from stsmt.errors import UserError
 from stsmt.prompt import Language
 from training.budget import Budget
-from training.speech import Spoken, load_speech
+from training.speech import Spoken, load_speech, semantic_features
 from training.voices import SAMPLE_RATE, katakana, letters
 
 BLANK = 0
@@ -145,7 +144,7 @@ class Judge:
         return [self._transcribe(audio, language) for audio in audios]
 
     def _transcribe(self, audio: Audio, language: Language) -> str:
-        features = codec_features(resample(audio, SAMPLE_RATE).samples)["input_features"][0]
+        features = semantic_features(resample(audio, SAMPLE_RATE).samples)
         logits = self.model(torch.from_numpy(features)[None]).logits[0]
         foreign = [i for i, label in enumerate(self.labels) if i and (language == "ja") == (label.isascii())]
         logits[:, foreign] = -torch.inf

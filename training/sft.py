@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Conf
 
 from stsmt.prompt import PromptFormat
 from training.budget import Budget
-from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, read_codes
+from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, Utterance, read_codes
 from training.phrasebook.grammar import phrases
 from training.tokenizer import build_tokenizer, save_tokenizer
 
@@ -31,7 +31,7 @@ PRETRAIN_SHARE, LISTEN_SHARE = 0.06, 0.45  # of the time: pre-training ends, the
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.4  # a speech token's loss against a text token's: there are ten times as many
 MATRIX_RATE, OTHER_RATE = 2e-3, 2e-3
-EVALUATE_EVERY = 4  # steps
+EVALUATE_EVERY = 300  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
@@ -86,14 +86,15 @@ class SpeechLM(nn.Module):
     def table(self) -> Tensor:
         """The embedding matrix [V, D] as it is used."""
         rest = self.model.get_input_embeddings().weight
-        speech = self.digits @ self.shared
+        speech = self.get_buffer("digits") @ self.shared
         return rest + F.pad(speech, (0, 0, self.offset, len(rest) - self.offset - len(speech)))
 
     def forward(self, batch: Packed, backbone: Callable[..., Any] | None = None) -> tuple[Tensor, Tensor]:
         """(logits at the labelled positions [N, V], mask [B, T] of those); `backbone` may be a compiled twin."""
         table = self.table()
         embedded = F.embedding(batch.ids, table) * batch.keep[..., None]
-        outputs = (backbone or self.model.model)(inputs_embeds=embedded, position_ids=batch.positions, use_cache=False)
+        run = self.model.model if backbone is None else backbone
+        outputs = run(inputs_embeds=embedded, position_ids=batch.positions, use_cache=False)
         wanted = batch.labels != IGNORE
         return outputs.last_hidden_state[wanted] @ table.T.to(outputs.last_hidden_state.dtype), wanted
 
@@ -141,7 +142,9 @@ class Optimisers:
         self.adam.load_state_dict(state["adam"])
 
 
-def exact_text(model: SpeechLM, prompt: PromptFormat, rows: list, task: str, count: int, device: str) -> dict[str, float]:
+def exact_text(
+    model: SpeechLM, prompt: PromptFormat, rows: list[Utterance], task: str, count: int, device: str
+) -> dict[str, float]:
     """Share of dev examples per source language whose text tokens are all the most likely ones (teacher-forced)."""
     right: dict[str, list[bool]] = {"ja": [], "en": []}
     source, packer = PairSource(rows, 0), Packer(prompt, rows=1, length=LENGTH, separators=2, speech_weight=1.0)

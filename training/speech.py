@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from stsmt.codec import features
 from stsmt.prompt import Language
 from training.augment import augment
-from training.fbank import corpus_features
 
 SAMPLE_RATE = 16_000
 HOP = 320
@@ -37,6 +37,11 @@ class Spoken:
         return len(self.features)
 
 
+def semantic_features(samples: np.ndarray) -> np.ndarray:
+    """Features [frames, 160] of float samples [T] at 16 kHz, as the live codec computes them."""
+    return features(samples)["input_features"][0]
+
+
 def read_rows(work: Path) -> list[tuple[dict, np.ndarray]]:
     """All utterances of `work/speech` as (row, int16 samples)."""
     found = []
@@ -57,7 +62,7 @@ def load_speech(work: Path, *, augmented_share: float, seed: int) -> list[Spoken
         if rng.random() < augmented_share:
             changed = augment(samples / 32768.0, rng, SAMPLE_RATE)
             samples = np.round(changed * 32767).astype(np.int16)
-        features = corpus_features(samples.astype(np.float32) / 32768.0)
+        features = semantic_features(samples.astype(np.float32) / 32768.0)
         fields = {k: row[k] for k in ("phrase", "template", "language", "voice", "text", "phones", "reading", "split")}
         loaded.append(Spoken(**fields, samples=samples, features=features.astype(np.float16)))
     return loaded

@@ -1,8 +1,8 @@
 """Speak the phrasebook: `python -m training.synthesise --work runs/embedded --phrases 9000`.
 
 Every phrase is spoken once in each language by a voice drawn from the seed. The result is a folder of shards, each an
-`.npz` with 16-bit samples of many sentences end to end and a `.json` that lists them; a phrase that is in a shard is not
-spoken again, so the command can be stopped, repeated, and repeated with more phrases.
+`.npz` with 16-bit samples of many sentences end to end and a `.json` that lists them; a phrase that is in a shard is
+not spoken again, so the command can be stopped, repeated, and repeated with more phrases.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 
 from stsmt.prompt import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
@@ -45,7 +44,12 @@ def speak_shard(task: tuple[Path, list[Phrase], int]) -> int:
             samples = np.round(speak(text, language, voice.name).samples * 32767).astype(np.int16)
             if len(samples) > MAX_SECONDS * 16_000:
                 continue
-            row = {"phrase": phrase.id, "template": phrase.template, "language": language, "voice": voice.name}
+            row: dict[str, Any] = {
+                "phrase": phrase.id,
+                "template": phrase.template,
+                "language": language,
+                "voice": voice.name,
+            }
             row |= {"text": text, "split": phrase.split, "phones": phones(text, language)}
             row |= {"reading": katakana(text) if language == "ja" else None}
             rows.append(row | {"offset": offset, "samples": len(samples)})

@@ -21,9 +21,8 @@ from transformers import Xcodec2Model
 
 from training.augment import augment
 from training.codec import crop_waves
-from training.fbank import corpus_features
 from training.recogniser import pad_features
-from training.speech import SAMPLE_RATE, Spoken, load_speech
+from training.speech import SAMPLE_RATE, Spoken, load_speech, semantic_features
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
 BATCH = 16
@@ -60,7 +59,7 @@ def worsen(spoken: Spoken, seed: int) -> Spoken:
     rng = random.Random(f"augmented:{seed}:{spoken.phrase}:{spoken.language}")
     changed = augment(spoken.samples / 32768.0, rng, SAMPLE_RATE)
     samples = np.round(changed * 32767).astype(np.int16)
-    return replace(spoken, samples=samples, features=corpus_features(samples / 32768.0))
+    return replace(spoken, samples=samples, features=semantic_features(samples / 32768.0))
 
 
 def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> None:

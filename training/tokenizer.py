@@ -1,4 +1,4 @@
-"""The bundled model's own tokenizer and `prompt.json`: a small byte-level BPE over both languages, then speech tokens."""
+"""The bundled model's tokenizer and `prompt.json`: a small byte-level BPE over both languages, then speech tokens."""
 
 import json
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from stsmt.prompt import LANGUAGES, PROMPT_FILE
+from training.synthesise import MAX_SECONDS
 from training.voices import VOICES
 
 TURNS = {"bos": "<|startoftext|>", "start": "<|im_start|>", "end": "<|im_end|>"}
@@ -39,6 +40,7 @@ def prompt_data() -> dict[str, Any]:
         "speech_token": "<|s_{code}|>",
         "voices": {v.name: {"language": v.language, "token": f"<|voice_{v.name}|>"} for v in targets},
         "default_voices": DEFAULT_VOICES,
+        "max_source_seconds": MAX_SECONDS,
     }
 
 
@@ -79,4 +81,9 @@ def build_tokenizer(texts: Iterable[str], codebook_size: int, text_size: int = 1
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write tokenizer files and `prompt.json`."""
     tokenizer.save_pretrained(folder)
+    save_prompt(folder)
+
+
+def save_prompt(folder: Path) -> None:
+    """Write `prompt.json`."""
     (folder / PROMPT_FILE).write_text(json.dumps(prompt_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

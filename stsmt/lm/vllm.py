@@ -16,6 +16,14 @@ from stsmt.checkpoint import loading
 from stsmt.errors import UserError
 from stsmt.lm import Sampling, Token
 
+# float32 as the transformers engine. vLLM 0.32's own CPU kernel for rotary positions turns only the first of LFM2's
+# heads, and eager mode would choose it: plausible words, wrong ones.
+ON_CPU: dict[str, Any] = {
+    "dtype": "float32",
+    "enforce_eager": True,
+    "compilation_config": {"custom_ops": ["all", "-rotary_embedding"]},
+}
+
 
 class VLLM:
     """An `AsyncLLM` whose event loop lives in a thread of its own, so that threads share one batch."""
@@ -118,8 +126,8 @@ def load(folder: Path, device: str, context: int) -> VLLM:
         model=str(folder),
         skip_tokenizer_init=True,
         max_model_len=context,
-        enforce_eager=device == "cpu",
         logprobs_mode="processed_logprobs",  # among the allowed ids, as the protocol says
+        **(ON_CPU if device == "cpu" else {}),
     )
     with loading(folder, "language model"):
         from transformers import AutoConfig

@@ -41,8 +41,8 @@ own: the **X-Codec2** and **Llasa** weights and the **Emilia** corpus are licens
 (CC BY-NC 4.0), which also binds models and sound made with them; **LFM2** has the LFM Open License.""",
         """## ライセンス
 コードと付属モデルのライセンスは、リポジトリとカードに書かれています。大きなモデルにはそれぞれの条件があります。
-**X-Codec2** と **Llasa** の重み、**Emilia** コーパスは**非商用**（CC BY-NC 4.0）で、それらを使って作ったモデルや音声にも
-及びます。**LFM2** は LFM Open License です。""",
+**X-Codec2** と **Llasa** の重み、**Emilia** コーパスは**非商用**（CC BY-NC 4.0）で、それらを使って作ったモデルや
+音声にも及びます。**LFM2** は LFM Open License です。""",
     ),
     "about_models": (
         """## Load a full-scale model

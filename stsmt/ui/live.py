@@ -23,7 +23,7 @@ MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # o
 
 @dataclass(frozen=True)
 class Studio:
-    """What the tabs share: the translator behind its memory, its voices and default mode, examples, streaming or not."""
+    """What the tabs share: the translator behind its memory, voices, default mode, examples, streaming or not."""
 
     memory: Memory
     voices: dict[str, Language]

@@ -18,7 +18,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         """# Speech translation studio
 Speak or choose a phrase in Japanese or English and hear it in the other language. Every voice that answers is
 synthetic.""",
-        "# 音声翻訳スタジオ\n日本語か英語で話すか例を選ぶと、もう一方の言語の音声で聞けます。答える声はすべて合成音声です。",
+        "# 音声翻訳スタジオ\n日本語か英語で話すか例を選ぶと、もう一方の言語で聞けます。答える声はすべて合成音声です。",
     ),
     "tab_sts": ("Speech → Speech", "音声 → 音声"),
     "tab_tts": ("Text → Speech", "テキスト → 音声"),

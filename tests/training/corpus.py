@@ -4,8 +4,7 @@ import random
 
 import numpy as np
 
-from training.fbank import corpus_features
-from training.speech import Spoken
+from training.speech import Spoken, semantic_features
 
 PHRASES = (("駅はどこですか。", "Where is the station?"), ("水をください。", "Water, please."))
 
@@ -29,7 +28,7 @@ def make_spoken(count: int = 6, seed: int = 0) -> list[Spoken]:
                 reading="エキ" if language == "ja" else None,
                 split="train",
                 samples=samples,
-                features=corpus_features(samples / 32768.0),
+                features=semantic_features(samples / 32768.0),
             )
         )
     return made

@@ -50,7 +50,7 @@ def test_an_error_clears_the_panel(studio: Studio, into: Panel) -> None:
     shown = []
     with pytest.raises(gr.Error, match="まだ音声がありません"):
         for update in stream:
-            shown.append(update)  # noqa: PERF402
+            shown.append(update)
     assert shown[-1][into.status] == ""
 
 

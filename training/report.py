@@ -1,0 +1,200 @@
+"""The report for people: Markdown, plots, and the numbers of the README. It computes nothing."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stsmt.errors import UserError
+from stsmt.prompt import LANGUAGES
+from training.summary import MEASURES
+
+Report = dict[str, Any]
+Row = dict[str, Any]
+OPENING, CLOSING = "<!-- numbers -->", "<!-- /numbers -->"
+TITLES = {"unseen_sentence": "unseen sentence", "unseen_voice": "unseen voice", "unseen_template": "unseen template"}
+
+ORDER = [measure.key for measure in MEASURES]
+JA_EN = "ja→en / en→ja"
+
+# Rows of the README: a label, and a measure, which is shown for both languages or directions.
+HEADLINES: tuple[tuple[str, str], ...] = (
+    ("STT: CER ja / WER en", "stt.transcript.error"),
+    (f"STS chain, translation chrF: {JA_EN}", "chain.translation.chrf"),
+    (f"STS chain, translations fully right: {JA_EN}", "chain.translation.exact"),
+    (f"STS chain, ASR-chrF of the speech: {JA_EN}", "chain.heard.chrf"),
+    (f"STS direct, ASR-chrF of the speech: {JA_EN}", "direct.heard.chrf"),
+    ("TTS round trip: CER ja / WER en", "tts.heard.error"),
+    ("… ceiling, the judge on the original: CER ja / WER en", "judge.heard.error"),
+    ("… ceiling, the judge on codec resynthesis: CER ja / WER en", "codec.heard.error"),
+    (f"Loops: {JA_EN}", "all.loops"),
+    (f"End reached: {JA_EN}", "all.end_reached"),
+    ("Task routing: ja / en", "routing.task"),
+    (f"Real-time factor, STS chain: {JA_EN}", "chain.rtf"),
+)
+
+# One plot each: file, title, measures shown for every set and subject.
+PLOTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "errors",
+        "Error rates in % (CER ja, WER en): lower is better",
+        ("stt.transcript.error", "tts.heard.error", "codec.heard.error", "judge.heard.error"),
+    ),
+    (
+        "chrf",
+        "chrF: higher is better",
+        ("mt.translation.chrf", "chain.translation.chrf", "chain.heard.chrf", "direct.heard.chrf"),
+    ),
+    (
+        "exact",
+        "Sentences fully right in %",
+        ("stt.transcript.exact", "mt.translation.exact", "chain.translation.exact"),
+    ),
+)
+
+
+def write(report: Report, out: Path) -> None:
+    """`report.json`, `report.md` and its plots."""
+    (out / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    drawn = [name for name, title, measures in PLOTS if draw(report["rows"], title, measures, out / f"{name}.png")]
+    (out / "report.md").write_text(markdown(report, drawn), encoding="utf-8")
+
+
+# -- Markdown --------------------------------------------------------------------------------------------------------
+
+
+def markdown(report: Report, plots: Sequence[str] = ()) -> str:
+    """The whole report as a page."""
+    counts, model = report["utterances"], report["model"]
+    state = "" if counts["measured"] == counts["planned"] else " **This run is not complete.**"
+    return "\n\n".join(
+        [
+            f"# {model['name']}, revision {model['revision']}",
+            f"{counts['measured']} of {counts['planned']} utterances measured.{state} Made by `{report['command']}`. "
+            f"Intervals: {report['intervals']}. Scores: {_signatures(report)}.",
+            *(f"![{name}]({name}.png)" for name in plots),
+            *(_set_section(report["rows"], name) for name in dict.fromkeys(row["set"] for row in report["rows"])),
+            _examples_section(report["examples"]),
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def _signatures(report: Report) -> str:
+    return ", ".join(f"{name} `{signature}`" for name, signature in report["scores"].items())
+
+
+def _set_section(rows: Sequence[Row], name: str) -> str:
+    """One table: a line per label, a column per direction (or language, for what concerns only one)."""
+    chosen = sorted((row for row in rows if row["set"] == name), key=lambda row: ORDER.index(row["measure"]))
+    lines = [f"## {TITLES.get(name, name)}", "", "| | Japanese → English | English → Japanese |", "|---|---|---|"]
+    for measure in dict.fromkeys(row["measure"] for row in chosen):
+        cells = {row["subject"][:2]: row for row in chosen if row["measure"] == measure}
+        label = _label([row["label"] for row in cells.values()])
+        lines.append(f"| {label} | {_cell(cells.get('ja'))} | {_cell(cells.get('en'))} |")
+    return "\n".join(lines)
+
+
+def _label(labels: Sequence[str]) -> str:
+    """The label of both directions: they differ at most in the kind of error rate."""
+    if len(set(labels)) == 1:
+        return labels[0]
+    return labels[0].replace("CER", "CER / WER") if "CER" in labels[0] else labels[0].replace("WER", "WER / CER")
+
+
+def _cell(row: Row | None) -> str:
+    return "–" if row is None else f"{_value(row)} ({row['low']:.4g}–{row['high']:.4g}; n {row['n']})"
+
+
+def _value(row: Row) -> str:
+    digits = 2 if row["unit"] == "×" else 1
+    return f"{row['value']:.{digits}f}{' ' if row['unit'] else ''}{row['unit']}"
+
+
+def _examples_section(examples: Sequence[dict[str, str]]) -> str:
+    columns = {
+        "said": "said (voice)",
+        "transcript": "transcript",
+        "reference": "reference",
+        "translation": "translation",
+        "heard": "speech, as the judge hears it",
+        "heard_direct": "direct speech, as the judge hears it",
+    }
+    lines = ["## Random utterances", "", f"| {' | '.join(columns.values())} |", "|" + "---|" * len(columns)]
+    for example in examples:
+        cells = [example[name] or "–" for name in columns]
+        cells[0] += f" ({example['voice']})"
+        lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+# -- README ----------------------------------------------------------------------------------------------------------
+
+
+def numbers(report: Report) -> str:
+    """The main numbers as one table, a column per set."""
+    rows = {(row["set"], row["subject"][:2], row["measure"]): row for row in report["rows"]}
+    sets = list(dict.fromkeys(row["set"] for row in report["rows"]))
+    lines = ["| | " + " | ".join(TITLES.get(name, name) for name in sets) + " |", "|---" * (len(sets) + 1) + "|"]
+    for label, measure in HEADLINES:
+        cells = [" / ".join(_short(rows.get((name, source, measure))) for source in LANGUAGES) for name in sets]
+        if any(cell.strip("– /") for cell in cells):
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    counts, model = report["utterances"], report["model"]
+    note = (
+        f"{model['name']}, revision {model['revision']}; {counts['measured']} of {counts['planned']} utterances, "
+        f"synthetic voices, greedy text, sampled speech, seed {report['seed']}; `{report['command']}`."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def _short(row: Row | None) -> str:
+    return "–" if row is None else _value(row)
+
+
+def write_readme(report: Report, path: Path) -> None:
+    """Replace what stands between the markers.
+
+    Raises:
+        UserError: if the file or its markers are missing.
+    """
+    page = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, found, rest = page.partition(OPENING)
+    _, closed, after = rest.partition(CLOSING)
+    if not found or not closed:
+        raise UserError(f"{path} has no place for numbers between {OPENING} and {CLOSING}.")
+    path.write_text(f"{before}{OPENING}\n{numbers(report)}\n{CLOSING}{after}", encoding="utf-8")
+
+
+# -- plots -----------------------------------------------------------------------------------------------------------
+
+
+def draw(rows: Sequence[Row], title: str, measures: Sequence[str], path: Path) -> bool:
+    """Bars with their intervals, grouped by measure; False if there is nothing to draw."""
+    shown = [row for row in rows if row["measure"] in measures]
+    if not shown:
+        return False
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.add_subplot()
+    places = [measure for measure in measures if any(row["measure"] == measure for row in shown)]
+    series = list(dict.fromkeys((row["set"], row["subject"][:2]) for row in shown))
+    for index, (name, language) in enumerate(series):
+        bars = [row for row in shown if row["set"] == name and row["subject"][:2] == language]
+        shift = (index + 0.5) / len(series) - 0.5
+        x = [places.index(row["measure"]) + 0.8 * shift for row in bars]
+        label = f"{TITLES.get(name, name)}, from {language}"
+        axes.bar(x, [row["value"] for row in bars], 0.7 / len(series), yerr=_spans(bars), capsize=2, label=label)
+    axes.set_xticks(range(len(places)), [measure.replace(".", "\n", 1) for measure in places])
+    axes.set_title(title)
+    axes.grid(axis="y", alpha=0.3)
+    figure.legend(loc="outside lower center", fontsize="small", ncols=3)
+    figure.savefig(path, dpi=110)
+    return True
+
+
+def _spans(bars: Sequence[Row]) -> list[list[float]]:
+    """How far the intervals reach below and above the values."""
+    below = [max(0.0, row["value"] - row["low"]) for row in bars]
+    above = [max(0.0, row["high"] - row["value"]) for row in bars]
+    return [below, above]

@@ -1,0 +1,187 @@
+"""From the records of single utterances to rows of numbers: one row per set, language or direction, and measure.
+
+`MEASURES` is the table; what it computes is in `stsmt.metrics`. Records whose part failed count as empty answers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from stsmt import metrics
+from stsmt.metrics import Estimate
+from stsmt.prompt import LANGUAGES
+from stsmt.text import normalise_for_scoring
+from training.measure import Record
+
+GENERATING = ("stt", "mt", "tts", "chain", "direct")
+Side = Literal["source", "target"]
+Kind = Literal["error", "exact", "chrf", "bleu"]
+SPEECH_KINDS: tuple[Kind, ...] = ("error", "chrf", "bleu")
+Score = Callable[[Sequence[Record], int], Estimate | None]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of the report.
+
+    `label` may hold {rate}, which becomes CER or WER. `side` says whose language is scored: "source" rows are about
+    one language, "target" rows about a direction. `better` is "lower" or "higher".
+    """
+
+    key: str
+    label: str
+    side: Side
+    better: str
+    unit: str
+    score: Score
+
+
+# -- texts, written or heard -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """Compares `field` of a part with the item's text of `side`, or with its reading where the judge heard it.
+
+    Error rates and exact matches of writing ignore case and punctuation; chrF sees writing as it is.
+    """
+
+    part: str
+    field: str
+    side: Side
+    kind: Kind
+
+    def __call__(self, records: Sequence[Record], seed: int) -> Estimate | None:
+        have = [record for record in records if self.part in record["parts"]]
+        if not have:
+            return None
+        language = have[0]["language" if self.side == "source" else "target"]
+        if self.kind == "bleu" and language == "ja":  # has no words to count
+            return None
+        form = "reading" if self.field == "heard" else "text"
+        references = [record[f"{self.side}_{form}"] for record in have]
+        hypotheses = [record["parts"][self.part].get(self.field) or "" for record in have]
+        if form == "text" and self.kind != "chrf":
+            references = [normalise_for_scoring(text, language) for text in references]
+            hypotheses = [normalise_for_scoring(text, language) for text in hypotheses]
+        return _compare(self.kind, language, references, hypotheses, seed)
+
+
+def _compare(kind: Kind, language: str, references: list[str], hypotheses: list[str], seed: int) -> Estimate:
+    if kind == "error":
+        return metrics.error_rate(language, references, hypotheses, seed)
+    if kind == "exact":
+        return metrics.exact_match(references, hypotheses)
+    return (metrics.chrf if kind == "chrf" else metrics.bleu)(references, hypotheses, seed)
+
+
+def _texts(part: str, label: str, field: str, side: Side, kinds: Sequence[Kind]) -> Iterator[Measure]:
+    names = {"error": "{rate}", "exact": "fully right", "chrf": "chrF", "bleu": "BLEU"}
+    heard = "ASR-" if field == "heard" else ""
+    for kind in kinds:
+        unit = "%" if kind in ("error", "exact") else ""
+        better = "lower" if kind == "error" else "higher"
+        yield Measure(
+            f"{part}.{field}.{kind}", f"{label} {heard}{names[kind]}", side, better, unit,
+            TextScore(part, field, side, kind),
+        )  # fmt: skip
+
+
+# -- shares and times ------------------------------------------------------------------------------------------------
+
+
+def _flags(parts: Sequence[str], holds: Callable[[Record], bool]) -> Score:
+    """Share of requests for which `holds` is true."""
+
+    def compute(records: Sequence[Record], seed: int) -> Estimate | None:
+        flags = [holds(record["parts"][part]) for record in records for part in parts if part in record["parts"]]
+        return metrics.share(flags) if flags else None
+
+    return compute
+
+
+def _routed(records: Sequence[Record], seed: int) -> Estimate | None:
+    tried = [record["parts"]["routing"] for record in records if "routing" in record["parts"]]
+    flags = [right for part in tried for right in part.get("routed", {"failed": False}).values()]
+    return metrics.share(flags) if flags else None
+
+
+def _speed(part: str) -> Score:
+    def compute(records: Sequence[Record], seed: int) -> Estimate | None:
+        timings = [record["parts"].get(part, {}).get("timing") or {} for record in records]
+        factors = [timing["real_time_factor"] for timing in timings if timing.get("real_time_factor") is not None]
+        return metrics.median(factors, seed) if factors else None
+
+    return compute
+
+
+def _health(field: str) -> Callable[[Record], bool]:
+    """Is `field` of the part's health set? A failed request has none: nothing looped, no end was reached."""
+    return lambda part: bool(part.get("health", {}).get(field))
+
+
+def _generation(parts: Sequence[str], key: str, label: str) -> Iterator[Measure]:
+    """Is generation sound, over all requests of `parts`?"""
+    rows: tuple[tuple[str, str, str, Callable[[Record], bool]], ...] = (
+        ("loops", "loops", "lower", _health("loop")),
+        ("cap_hits", "cap hits", "lower", _health("cap_hit")),
+        ("end_reached", "end reached", "higher", _health("end_reached")),
+        ("retried", "tried again", "lower", _health("retries")),
+        ("failures", "failures", "lower", lambda part: "error" in part),
+    )
+    for name, words, better, holds in rows:
+        yield Measure(f"{key}.{name}", f"{label}: {words}", "target", better, "%", _flags(parts, holds))
+
+
+MEASURES: tuple[Measure, ...] = (
+    *_texts("stt", "STT", "transcript", "source", ("error", "exact", "chrf")),
+    *_texts("chain", "STS chain, transcript", "transcript", "source", ("error", "exact", "chrf")),
+    *_texts("chain", "STS chain, translation", "translation", "target", ("chrf", "exact")),
+    *_texts("chain", "STS chain, speech", "heard", "target", SPEECH_KINDS),
+    *_texts("direct", "STS direct, speech", "heard", "target", SPEECH_KINDS),
+    *_texts("mt", "Text translation", "translation", "target", ("chrf", "exact")),
+    *_texts("tts", "TTS round trip", "heard", "source", SPEECH_KINDS),
+    *_texts("judge", "Ceiling: the judge on the original,", "heard", "source", SPEECH_KINDS),
+    *_texts("codec", "Ceiling: the judge on its resynthesis,", "heard", "source", SPEECH_KINDS),
+    Measure("routing.task", "Task routing, unconstrained", "source", "higher", "%", _routed),
+    Measure(
+        "routing.language", "Language identified", "source", "higher", "%",
+        _flags(("routing",), lambda part: bool(part.get("identified"))),
+    ),
+    *_generation(GENERATING, "all", "All requests"),
+    *(measure for part in GENERATING for measure in _generation((part,), part, part)),
+    *(
+        Measure(f"{part}.rtf", f"Real-time factor, {part}", "target", "lower", "×", _speed(part))
+        for part in ("chain", "direct", "tts", "stt")
+    ),
+)  # fmt: skip
+
+
+def summarise(records: Sequence[Record], seed: int = 0) -> list[dict[str, Any]]:
+    """Rows {set, subject, measure, label, unit, better, value, low, high, n}; no row where nothing was measured.
+
+    `subject` is a language ("ja") or a direction ("ja-en").
+    """
+    rows = []
+    for name in dict.fromkeys(record["set"] for record in records):
+        for language in LANGUAGES:
+            chosen = [record for record in records if record["set"] == name and record["language"] == language]
+            for measure in MEASURES if chosen else ():
+                estimate = measure.score(chosen, seed)
+                if estimate is not None:
+                    rows.append(_row(name, measure, chosen[0], estimate))
+    return rows
+
+
+def _row(name: str, measure: Measure, record: Record, estimate: Estimate) -> dict[str, Any]:
+    language, target = record["language"], record["target"]
+    scored = language if measure.side == "source" else target
+    return {
+        "set": name,
+        "subject": language if measure.side == "source" else f"{language}-{target}",
+        "measure": measure.key,
+        "label": measure.label.format(rate="CER" if scored == "ja" else "WER"),
+        "unit": measure.unit,
+        "better": measure.better,
+        **{field: round(value, 3) for field, value in asdict(estimate).items()},
+    }
