@@ -52,7 +52,7 @@ class Panel:
 def panel(status: gr.HTML, texts: tuple[str, ...], speech: bool, streams: bool) -> Panel:
     """Lay a panel out: `texts` are keys of text boxes; `speech` adds the players and the spectrograms."""
     notice = gr.HTML("", elem_classes="quiet")
-    boxes = {key: gr.Textbox(label=label(key), interactive=False, lines=2, buttons=["copy"]) for key in texts}
+    boxes = {key: _text_box(key) for key in texts}
     live = final = figures = None
     if speech and streams:
         live = gr.Audio(
@@ -66,6 +66,10 @@ def panel(status: gr.HTML, texts: tuple[str, ...], speech: bool, streams: bool) 
     if speech:
         figures = gr.HTML("", elem_classes="quiet")
     return Panel(status, notice, health, boxes.get("transcript"), boxes.get("translation"), live, final, figures)
+
+
+def _text_box(key: str) -> gr.Textbox:
+    return gr.Textbox(label=label(key), interactive=False, lines=2, buttons=["copy"], elem_classes=key)
 
 
 def _finished_player(key: str, autoplay: bool) -> gr.Audio:

@@ -33,7 +33,7 @@ def url(tiny_checkpoint: Path, clips: list[dict[str, Any]]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser(clips: list[dict[str, Any]]) -> Iterator[Any]:
+def chromium_with_microphone(clips: list[dict[str, Any]]) -> Iterator[Any]:
     """Debian's Chromium, whose microphone plays the first Japanese clip."""
     api = pytest.importorskip("playwright.sync_api")
     program = chromium()
@@ -47,13 +47,13 @@ def browser(clips: list[dict[str, Any]]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
+def open_page(chromium_with_microphone: Any, url: str) -> Iterator[Callable[..., Any]]:
     """Open the app in a browser of a given language and width; fails on any error in the page's scripts."""
     contexts, faults = [], []
 
     def open_(locale: str = "en-US", width: int = 1280, query: str = "") -> Any:
         size = {"width": width, "height": 844}
-        context = browser.new_context(locale=locale, viewport=size, permissions=["microphone"])
+        context = chromium_with_microphone.new_context(locale=locale, viewport=size, permissions=["microphone"])
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(180_000)
