@@ -152,9 +152,12 @@ class Judge:
         return " ".join("".join(self.labels[i] for i in best if i != BLANK).split())
 
 
-def train_judge(work: Path, *, minutes: float, seed: int, device: str, hidden: int, layers: int) -> Judge:
+def train_judge(
+    work: Path, *, minutes: float, seed: int, device: str, hidden: int, layers: int, limit: int | None = None
+) -> Judge:
     """Train the judge on `work/speech` (other augmentation than the codec's) and save it to `work/judge`."""
-    corpus = [s for s in load_speech(work, augmented_share=0.5, seed=seed + 1000) if s.split == "train"]
+    spoken = load_speech(work, augmented_share=0.5, seed=seed + 1000, limit=limit)
+    corpus = [s for s in spoken if s.split == "train"]
     labels = ["", *sorted({label for spoken in corpus for label in written_labels(spoken)})]
     index = {label: i for i, label in enumerate(labels)}
     model = Wav2Vec2BertForCTC(encoder_config(hidden, layers, len(labels)))
@@ -195,8 +198,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--utterances", type=int, help="learn from a sample of so many")
     a = parser.parse_args()
-    train_judge(a.work, minutes=a.minutes, seed=a.seed, device=a.device, hidden=a.hidden, layers=a.layers)
+    size = {"hidden": a.hidden, "layers": a.layers, "limit": a.utterances}
+    train_judge(a.work, minutes=a.minutes, seed=a.seed, device=a.device, **size)
 
 
 if __name__ == "__main__":
