@@ -1,4 +1,4 @@
-"""Browser tests run only where they are asked for: `pytest -m e2e` or `make e2e`."""
+"""A running app and a browser for it, shared by the browser tests."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,18 +9,6 @@ import pytest
 
 from stsmt.settings import BUNDLED_MODEL
 from tests.e2e.browser import bundled, chromium, example_folder, flags
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark everything in this folder, and skip it unless the mark is selected."""
-    asked = "e2e" in str(config.getoption("markexpr"))
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker("e2e")
-            if not asked:
-                item.add_marker(pytest.mark.skip(reason="a browser test: select it with -m e2e"))
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +41,7 @@ def browser(clips: list[dict[str, Any]]) -> Iterator[Any]:
         pytest.skip("no Chromium is installed")
     microphone = next(clip["path"] for clip in clips if clip["language"] == "ja")
     with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=flags(microphone))
+        running = playwright.chromium.launch(executable_path=program, args=flags(microphone), timeout=180_000)
         yield running
         running.close()
 
@@ -68,7 +56,7 @@ def open_page(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(locale=locale, viewport=size, permissions=["microphone"])
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(180_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(url + query)
         page.get_by_role("tab").first.wait_for()

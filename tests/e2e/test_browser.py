@@ -4,9 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stsmt.text import normalise_for_scoring
 from tests.e2e.browser import HEALTH, MEL, bundled
 
+pytestmark = pytest.mark.e2e  # run by `make e2e` only
 Open = Callable[..., Any]
 HEARD = "() => [...document.querySelectorAll('audio')].some(player => player.currentTime > 0)"
 SCROLL = "() => document.documentElement.scrollWidth"
