@@ -25,6 +25,8 @@ from training.speech import Spoken, load_speech, semantic_features
 from training.voices import SAMPLE_RATE, katakana, letters
 
 BLANK = 0
+RATE = 2e-3
+UNMASKED_SHARE = 0.4  # of the time: masking before the alignment has formed keeps it from forming
 LABELS_FILE = "labels.json"
 
 
@@ -163,17 +165,19 @@ def train_judge(
     model = Wav2Vec2BertForCTC(encoder_config(hidden, layers, len(labels)))
     reinitialise(model, seed)
     model.to(device).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
     budget = Budget(work / "judge.pt", minutes=minutes, state={"model": model, "optimiser": optimiser}, name="judge")
     batches, generator = Batches(corpus, 16, seed), torch.Generator().manual_seed(seed)
     for _ in budget.steps():
         batch = batches.draw()
         features, mask = pad_features(batch)
-        features, mask = mask_features(features, generator).to(device), mask.to(device)
+        if budget.progress > UNMASKED_SHARE:
+            features = mask_features(features, generator)
+        features, mask = features.to(device), mask.to(device)
         with torch.autocast(device, torch.bfloat16):
             logits = model(features, attention_mask=mask).logits
         loss = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])
-        step(model, optimiser, loss, 1e-3 * budget.rate)
+        step(model, optimiser, loss, RATE * budget.rate)
         budget.report(ctc=loss.item())
     judge = Judge(model.cpu(), labels)
     judge.save(work / "judge")
