@@ -137,9 +137,10 @@ def _running(index: int, language: Language) -> str:
 
 def _filled(place: tuple[gr.HTML, gr.Audio], outcome: Outcome, language: Language) -> Updates:
     texts, player = place
+    nothing = say("no_text", language) if outcome.way == "direct" else "—"
     seconds = f"{outcome.audio.seconds:.1f}" if outcome.audio is not None else "0.0"
     rows = "".join(
-        f"<dt>{html.escape(say(key, language))}</dt><dd>{html.escape(text or say('no_text', language))}</dd>"
+        f"<dt>{html.escape(say(key, language))}</dt><dd>{html.escape(text or nothing)}</dd>"
         for key, text in (("transcript", outcome.transcript), ("translation", outcome.translation))
     )
     took = html.escape(say("took", language, total=f"{outcome.total:.1f}", seconds=seconds))

@@ -208,8 +208,9 @@ def translations() -> gr.I18n:
 
 
 def _unwrapped(text: str) -> str:
-    """Japanese without the line breaks inside sentences, which a browser would show as spaces."""
-    return re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef*])", "", text)
+    """Japanese Markdown without the line breaks inside its sentences, which a browser would show as spaces."""
+    letter = r"[\u3000-\u9fff\uff00-\uffef]"
+    return re.sub(rf"(?m)^((?!#).*{letter})\n *(?={letter}|\*\*)", r"\1", text)
 
 
 def label(key: str) -> Any:

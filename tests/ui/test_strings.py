@@ -35,6 +35,15 @@ def test_labels_are_looked_up_in_the_browser() -> None:
     assert label("translate").key == "translate"
 
 
+@pytest.mark.parametrize("key", TEXTS)
+def test_japanese_markdown_keeps_its_headings_and_loses_breaks_in_sentences(key: str) -> None:
+    japanese = translations().translations_dict["ja"][key]
+    assert [line for line in japanese.splitlines() if line.startswith("#")] == [
+        line for line in TEXTS[key][1].splitlines() if line.startswith("#")
+    ]
+    assert not re.search(r"^[^#\n]*[\u3041-\u9fff、]\n[\u3041-\u9fff]", japanese, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("header", "language"),
     [
