@@ -114,11 +114,13 @@ def load_codec(reference: str | Path, device: str = "cpu") -> Codec:
     """
     folder = locate(reference)
     read_config(folder, "xcodec2", "codec")
+    import torch
     from transformers import Xcodec2Model
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    codec = XCodec2(load_weights(Xcodec2Model, folder, "codec").to(device))
+    # Weights are shipped in bfloat16, but features and the inverse STFT are float32.
+    codec = XCodec2(load_weights(Xcodec2Model, folder, "codec", dtype=torch.float32).to(device))
     if codec.sample_rate != FEATURE_RATE:
         raise UserError(f"The codec in {folder} is made for {codec.sample_rate} Hz; {FEATURE_RATE} Hz is needed.")
     return codec

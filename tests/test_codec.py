@@ -178,3 +178,12 @@ def test_another_model_is_no_codec(tiny_checkpoint: Path, tmp_path: Path) -> Non
         load_codec(tiny_checkpoint)
     with pytest.raises(UserError, match="There is no checkpoint folder"):
         load_codec(tmp_path / "none")
+
+
+def test_weights_shipped_in_bfloat16_are_used_in_float32(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import Xcodec2Model
+
+    Xcodec2Model.from_pretrained(tiny_checkpoint / "codec", dtype=torch.bfloat16).save_pretrained(tmp_path / "codec")
+    codec = load_codec(tmp_path / "codec")
+    assert codec.decode(codec.encode(make_speech(0.5))).samples.dtype == np.float32

@@ -34,6 +34,9 @@ ORIGINS = (
     Origin(
         "examples/", "our phrasebook, spoken by Open JTalk's mei (ja) and flite (en)", "CC BY 3.0 (ja), BSD-like (en)"
     ),
+    Origin(
+        "corpus/", "our phrasebook, spoken by the voices of training/voices.py, as codes of our codec", "Apache-2.0"
+    ),
     Origin("screenshots/", "pictures of this app", "Apache-2.0"),
 )
 

@@ -1,7 +1,9 @@
 """Put a trained run into the tree: `python -m training.export --work runs/embedded --assets assets`.
 
-Writes `assets/embedded` (LM, tokenizer, prompt, codec, card, revision), `assets/judge` and `assets/examples` (test
-sentences that were never trained on, with their texts). The revision is a hash of the weights.
+Writes `assets/embedded` (LM, tokenizer, prompt, codec, card, revision), `assets/judge`, `assets/corpus` (the codes of
+the training utterances) and `assets/examples` (test sentences that were never trained on, with their texts). The
+revision is a hash of the weights. `--restore` goes the other way: what is shipped becomes the start of a new run, so
+that `python -m training.sft` goes on with it without a codec to train or a sentence to speak.
 """
 
 import argparse
@@ -9,14 +11,17 @@ import hashlib
 import json
 import random
 import shutil
+import sys
 from pathlib import Path
 
 from stsmt.audio import write_wav
+from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
 from training.phrasebook.grammar import phrases
 from training.tokenizer import DEFAULT_VOICES, save_prompt
 from training.voices import speak
 
+CODES = "codes.parquet"
 EXAMPLES = 3  # per language
 REVISION_LENGTH = 12
 CARD = """# stsmt embedded {revision}
@@ -53,6 +58,9 @@ def export(work: Path, assets: Path, seed: int) -> str:
     save_prompt(target)
     if (work / "judge").exists():
         shutil.copytree(work / "judge", assets / "judge", dirs_exist_ok=True)
+    if (work / CODES).exists():
+        (assets / "corpus").mkdir(exist_ok=True)
+        shutil.copy(work / CODES, assets / "corpus" / CODES)
     weights = sorted(target.rglob("*.safetensors"))
     digest = hashlib.sha256()
     for path in weights:
@@ -62,6 +70,21 @@ def export(work: Path, assets: Path, seed: int) -> str:
     (target / "card.md").write_text(card(target, revision), encoding="utf-8")
     export_examples(assets / "examples", seed)
     return revision
+
+
+def restore(work: Path, assets: Path) -> None:
+    """Make a run folder of what is shipped.
+
+    Raises:
+        UserError: if there is a run in `work` already.
+    """
+    if (work / "lm").exists():
+        raise UserError(f"{work} holds a run already; give another --work.")
+    work.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(assets / "embedded", work / "lm", ignore=shutil.ignore_patterns("codec", "card.md", "revision"))
+    shutil.copytree(assets / "embedded" / "codec", work / "codec")
+    shutil.copytree(assets / "judge", work / "judge")
+    shutil.copy(assets / "corpus" / CODES, work / CODES)
 
 
 def card(folder: Path, revision: str) -> str:
@@ -101,8 +124,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
     parser.add_argument("--assets", type=Path, default=Path("assets"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--restore", action="store_true", help="make a run folder of what is shipped")
     a = parser.parse_args()
-    print(export(a.work, a.assets, a.seed))
+    try:
+        if a.restore:
+            restore(a.work, a.assets)
+        else:
+            print(export(a.work, a.assets, a.seed))
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ class SpectrogramDiscriminator(nn.Module):
         self.head = norm(nn.Conv2d(channels, 1, 3, padding=1))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
-        spectrum = torch.stft(wave, self.size, self.size // 4, window=self.window, return_complex=True, normalized=True)
+        window = self.get_buffer("window")
+        spectrum = torch.stft(wave, self.size, self.size // 4, window=window, return_complex=True, normalized=True)
         hidden = torch.stack((spectrum.real, spectrum.imag), 1).transpose(2, 3)
         features = []
         for layer in self.layers:

@@ -87,7 +87,7 @@ def text_example(phrase: Phrase, source_language: Language) -> Example:
 def make_example(task: str, source: Utterance, target: Utterance, rng: random.Random) -> Example:
     """One training example; source-only voices are never a target, so such a draw becomes STT."""
     if task == "tts":
-        target, task = source, "tts"
+        target = source
     if task in ("tts", "chain", "direct") and VOICES[target["voice"]].role != "target":
         task = "stt"
     heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]

@@ -25,6 +25,8 @@ from training.speech import Spoken, load_speech, semantic_features
 from training.voices import SAMPLE_RATE, katakana, letters
 
 BLANK = 0
+RATE = 2e-3
+UNMASKED_SHARE = 0.4  # of the time: masking before the alignment has formed keeps it from forming
 LABELS_FILE = "labels.json"
 
 
@@ -152,25 +154,30 @@ class Judge:
         return " ".join("".join(self.labels[i] for i in best if i != BLANK).split())
 
 
-def train_judge(work: Path, *, minutes: float, seed: int, device: str, hidden: int, layers: int) -> Judge:
+def train_judge(
+    work: Path, *, minutes: float, seed: int, device: str, hidden: int, layers: int, limit: int | None = None
+) -> Judge:
     """Train the judge on `work/speech` (other augmentation than the codec's) and save it to `work/judge`."""
-    corpus = [s for s in load_speech(work, augmented_share=0.5, seed=seed + 1000) if s.split == "train"]
+    spoken = load_speech(work, augmented_share=0.5, seed=seed + 1000, limit=limit)
+    corpus = [s for s in spoken if s.split == "train"]
     labels = ["", *sorted({label for spoken in corpus for label in written_labels(spoken)})]
     index = {label: i for i, label in enumerate(labels)}
     model = Wav2Vec2BertForCTC(encoder_config(hidden, layers, len(labels)))
     reinitialise(model, seed)
     model.to(device).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
     budget = Budget(work / "judge.pt", minutes=minutes, state={"model": model, "optimiser": optimiser}, name="judge")
     batches, generator = Batches(corpus, 16, seed), torch.Generator().manual_seed(seed)
     for _ in budget.steps():
         batch = batches.draw()
         features, mask = pad_features(batch)
-        features, mask = mask_features(features, generator).to(device), mask.to(device)
+        if budget.progress > UNMASKED_SHARE:
+            features = mask_features(features, generator)
+        features, mask = features.to(device), mask.to(device)
         with torch.autocast(device, torch.bfloat16):
             logits = model(features, attention_mask=mask).logits
         loss = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])
-        step(model, optimiser, loss, 1e-3 * budget.rate)
+        step(model, optimiser, loss, RATE * budget.rate)
         budget.report(ctc=loss.item())
     judge = Judge(model.cpu(), labels)
     judge.save(work / "judge")
@@ -195,8 +202,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--utterances", type=int, help="learn from a sample of so many")
     a = parser.parse_args()
-    train_judge(a.work, minutes=a.minutes, seed=a.seed, device=a.device, hidden=a.hidden, layers=a.layers)
+    size = {"hidden": a.hidden, "layers": a.layers, "limit": a.utterances}
+    train_judge(a.work, minutes=a.minutes, seed=a.seed, device=a.device, **size)
 
 
 if __name__ == "__main__":

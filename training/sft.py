@@ -105,11 +105,13 @@ class SpeechLM(nn.Module):
         self.shared.zero_()
 
 
-def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed) -> Tensor:
-    """Mean cross-entropy over answer tokens, weighted."""
-    losses = F.cross_entropy(logits.float(), batch.labels[wanted], reduction="none")
-    weights = batch.weights[wanted]
-    return (losses * weights).sum() / weights.sum()
+def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed, speech_offset: int) -> tuple[Tensor, float, float]:
+    """(weighted mean cross-entropy over answer tokens, plain mean over text, plain mean over speech)."""
+    labels, weights = batch.labels[wanted], batch.weights[wanted]
+    losses = F.cross_entropy(logits.float(), labels, reduction="none")
+    is_text, plain = labels < speech_offset, losses.detach()
+    text, speech = (float(plain[chosen].mean()) if chosen.any() else 0.0 for chosen in (is_text, ~is_text))
+    return (losses * weights).sum() / weights.sum(), text, speech
 
 
 class Optimisers:
@@ -177,10 +179,11 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
     prompt = PromptFormat.load(folder, tokenizer, size)
     torch.manual_seed(seed)
     if (folder / "model.safetensors").exists():
-        model = Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    else:
-        ids = (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
-        model = Lfm2ForCausalLM(lm_config(len(tokenizer), *ids, hidden=hidden, layers=layers))
+        warm = SpeechLM(Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32), prompt.speech_offset, levels)
+        nn.init.zeros_(warm.shared)  # it was folded into the rows when they were saved
+        return warm, prompt
+    ids = (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    model = Lfm2ForCausalLM(lm_config(len(tokenizer), *ids, hidden=hidden, layers=layers))
     return SpeechLM(model, prompt.speech_offset, levels), prompt
 
 
@@ -201,13 +204,9 @@ def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, la
         batch = packer.batch(source, mixture_at(budget.progress)).to(device)
         with torch.autocast(device, torch.bfloat16):
             logits, wanted = model(batch, backbone)
-        loss = weighted_loss(logits, wanted, batch)
+        loss, text, speech = weighted_loss(logits, wanted, batch, prompt.speech_offset)
         optimisers.step(loss, budget.rate)
-        is_text = batch.labels[wanted] < prompt.speech_offset
-        with torch.no_grad():
-            text = F.cross_entropy(logits[is_text].float(), batch.labels[wanted][is_text])
-            speech = F.cross_entropy(logits[~is_text].float(), batch.labels[wanted][~is_text])
-        budget.report(text=text.item(), speech=speech.item() if speech.isfinite() else 0.0)
+        budget.report(text=text, speech=speech)
         if step % EVALUATE_EVERY == 0 and step:
             exact = exact_text(model, prompt, dev, "stt", 32, device) | exact_text(model, prompt, dev, "mt", 32, device)
             line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log | exact

@@ -54,10 +54,15 @@ def read_rows(work: Path) -> list[tuple[dict, np.ndarray]]:
     return found
 
 
-def load_speech(work: Path, *, augmented_share: float, seed: int) -> list[Spoken]:
-    """Utterances with features; a seeded share of them is augmented (samples and features alike)."""
-    loaded = []
-    for row, samples in tqdm(read_rows(work), desc="features"):
+def load_speech(work: Path, *, augmented_share: float, seed: int, limit: int | None = None) -> list[Spoken]:
+    """Utterances with features; a seeded share of them is augmented (samples and features alike).
+
+    `limit` takes a seeded sample of so many.
+    """
+    loaded, rows = [], read_rows(work)
+    if limit is not None and limit < len(rows):
+        rows = random.Random(seed).sample(rows, limit)
+    for row, samples in tqdm(rows, desc="features"):
         rng = random.Random(f"{seed}:{row['phrase']}:{row['language']}")
         if rng.random() < augmented_share:
             changed = augment(samples / 32768.0, rng, SAMPLE_RATE)

@@ -59,7 +59,7 @@ def worsen(spoken: Spoken, seed: int) -> Spoken:
     rng = random.Random(f"augmented:{seed}:{spoken.phrase}:{spoken.language}")
     changed = augment(spoken.samples / 32768.0, rng, SAMPLE_RATE)
     samples = np.round(changed * 32767).astype(np.int16)
-    return replace(spoken, samples=samples, features=semantic_features(samples / 32768.0))
+    return replace(spoken, samples=samples, features=semantic_features(samples.astype(np.float32) / 32768.0))
 
 
 def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> None:

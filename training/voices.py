@@ -141,7 +141,7 @@ def katakana(text: str) -> str:
     """The reading of a Japanese sentence in katakana, punctuation removed."""
     import pyopenjtalk
 
-    return re.sub(r"[^ァ-ヴー]", "", pyopenjtalk.g2p(text, kana=True))
+    return re.sub(r"[^ァ-ヴー]", "", str(pyopenjtalk.g2p(text, kana=True)))
 
 
 def letters(text: str) -> str:
@@ -154,7 +154,7 @@ def phones(text: str, language: Language) -> list[str]:
     if language == "ja":
         import pyopenjtalk
 
-        return [p for p in pyopenjtalk.g2p(text).split() if p not in ("pau", "sil")]
+        return [p for p in str(pyopenjtalk.g2p(text)).split() if p not in ("pau", "sil")]
     command = [_program("flite"), "-voice", "kal16", "-ps", "-t", text, "-o", "none"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [p for p in listed.split() if p != "pau"]

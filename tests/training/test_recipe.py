@@ -1,20 +1,25 @@
 """The stages of the recipe do what they say, on noise and tiny models."""
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from transformers import Wav2Vec2BertForCTC, Xcodec2Config
+from transformers import Lfm2ForCausalLM, Wav2Vec2BertForCTC, Xcodec2Config
 
 from stsmt.audio import Audio
 from stsmt.codec import XCodec2
+from stsmt.errors import UserError
 from stsmt.prompt import PromptFormat
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
 from training.augment import augment
 from training.budget import Budget
+from training.export import restore
 from training.recogniser import Judge, encoder_config, reinitialise
+from training.sft import prepare
 from training.tokenizer import build_tokenizer, prompt_data
 
 
@@ -86,3 +91,19 @@ def test_the_bundled_tokenizer_serves_the_prompt_format() -> None:
     assert prompt.speech_ids.stop == len(tokenizer)
     for text in ("駅はどこ🙂", "Where’s the café?"):
         assert prompt.decode_text(prompt.encode_text(text)) == text
+
+
+def test_shipped_files_become_a_run_that_training_goes_on_from(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    assets, work = tmp_path / "assets", tmp_path / "run"
+    shutil.copytree(tiny_checkpoint, assets / "embedded")
+    for name, file in (("judge", "labels.json"), ("corpus", "codes.parquet")):
+        (assets / name).mkdir()
+        (assets / name / file).write_text("{}")
+    restore(work, assets)
+    assert (work / "lm" / "model.safetensors").exists() and (work / "codec" / "config.json").exists()
+    model, prompt = prepare(work, hidden=0, layers=0, seed=0)
+    shipped = Lfm2ForCausalLM.from_pretrained(tiny_checkpoint, dtype=torch.float32).get_input_embeddings().weight
+    assert torch.equal(model.table(), shipped)
+    assert prompt.codebook_size == 64
+    with pytest.raises(UserError, match="holds a run already"):
+        restore(work, assets)
