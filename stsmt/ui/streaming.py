@@ -43,8 +43,11 @@ def provide_ffmpeg() -> bool:
 
 
 def pcm(audio: Audio) -> tuple[int, NDArray[np.int16]]:
-    """What Gradio's players take: rate and int16 samples [T] (it would normalise each chunk of floats by its peak)."""
-    return audio.sample_rate, (np.clip(audio.samples, -1, 1) * 32767).round().astype(np.int16)
+    """What Gradio's players take: rate and int16 samples [T] (it would normalise each chunk of floats by its peak).
+
+    Sound that came from 16 bits goes back unchanged.
+    """
+    return audio.sample_rate, np.clip(np.round(audio.samples * 32768), -32768, 32767).astype(np.int16)
 
 
 class Memory:

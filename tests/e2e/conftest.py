@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from stsmt.settings import BUNDLED_MODEL
+from stsmt.translator import Translator
+from stsmt.ui import build_app, launch_options
 from tests.e2e.browser import bundled, chromium, example_folder, flags
 
 
@@ -20,13 +22,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def url(tiny_checkpoint: Path, clips: list[dict[str, Any]]) -> Iterator[str]:
-    """A running app: the bundled checkpoint where there is one, else random weights."""
-    from stsmt.translator import Translator
-    from stsmt.ui import build_app, launch_options
+def translator(tiny_checkpoint: Path) -> Translator:
+    """The bundled checkpoint where there is one, else random weights."""
+    return Translator.load(BUNDLED_MODEL if bundled() else tiny_checkpoint)
 
+
+@pytest.fixture(scope="session")
+def url(translator: Translator, clips: list[dict[str, Any]]) -> Iterator[str]:
+    """A running app."""
     folder = clips[0]["path"].parent
-    app = build_app(Translator.load(BUNDLED_MODEL if bundled() else tiny_checkpoint), examples=folder)
+    app = build_app(translator, examples=folder)
     _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, allowed_paths=[str(folder)], **launch_options())
     yield address
     app.close(verbose=False)

@@ -82,6 +82,8 @@ def test_a_second_attempt_is_announced_and_begins_after_a_pause(into: Panel) -> 
 def test_loudness_is_kept_between_chunks() -> None:
     _, samples = pcm(Audio(np.array([0.25, -0.5, 2.0], np.float32), 16000))
     assert samples.tolist() == [8192, -16384, 32767]
+    stored = np.arange(-32768, 32768, 7, dtype=np.int16)
+    assert (pcm(Audio(stored.astype(np.float32) / 32768, 16000))[1] == stored).all()
 
 
 def test_the_health_line_says_how_it_went() -> None:
