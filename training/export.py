@@ -34,8 +34,8 @@ second, {codebook} codes).
 synthetic voices (Open JTalk "mei" in three variants; flite slt, rms, awb, kal; espeak-ng as a listening-only voice).
 No recording of a person and no data of another model was used.
 
-**It can** translate, transcribe and speak short everyday sentences of that phrasebook (travel, shopping, food, time,
-health, work), also with words combined as it has never seen them.
+**Made for** translating, transcribing and speaking short everyday sentences of that phrasebook (travel, shopping, food,
+time, health, work), also with words combined as it has never seen them. {note}
 
 **It cannot** do open conversation, names and words outside the phrasebook, long sentences, or keep your voice; human
 voices, accents and noise are outside what it was trained on. What it says may be wrong: look at the transcript and
@@ -49,8 +49,8 @@ from, LFM2-350M, X-Codec2, Llasa or Emilia (the latter three are for non-commerc
 """
 
 
-def export(work: Path, assets: Path, seed: int) -> str:
-    """Copy checkpoint, judge and examples; returns the revision."""
+def export(work: Path, assets: Path, seed: int, note: str = "") -> str:
+    """Copy checkpoint, judge and examples; returns the revision. `note` says on the card how far the model has come."""
     target = assets / "embedded"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work / "lm", target)
@@ -67,7 +67,7 @@ def export(work: Path, assets: Path, seed: int) -> str:
         digest.update(path.read_bytes())
     revision = digest.hexdigest()[:REVISION_LENGTH]
     (target / "revision").write_text(revision + "\n", encoding="utf-8")
-    (target / "card.md").write_text(card(target, revision), encoding="utf-8")
+    (target / "card.md").write_text(card(target, revision, note), encoding="utf-8")
     export_examples(assets / "examples", seed)
     return revision
 
@@ -87,7 +87,7 @@ def restore(work: Path, assets: Path) -> None:
     shutil.copy(assets / "corpus" / CODES, work / CODES)
 
 
-def card(folder: Path, revision: str) -> str:
+def card(folder: Path, revision: str, note: str) -> str:
     """The model card, its sizes read from the files."""
     codec = json.loads((folder / "codec" / "config.json").read_text(encoding="utf-8"))
     codebook = 1
@@ -97,6 +97,7 @@ def card(folder: Path, revision: str) -> str:
     millions = [(folder / name / "model.safetensors").stat().st_size / 2e6 for name in (".", "codec")]
     return CARD.format(
         revision=revision,
+        note=note,
         lm_parameters=millions[0],
         codec_parameters=millions[1],
         codebook=codebook,
@@ -124,13 +125,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
     parser.add_argument("--assets", type=Path, default=Path("assets"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--note", default="", help="how far the model has come, for the card")
     parser.add_argument("--restore", action="store_true", help="make a run folder of what is shipped")
     a = parser.parse_args()
     try:
         if a.restore:
             restore(a.work, a.assets)
         else:
-            print(export(a.work, a.assets, a.seed))
+            print(export(a.work, a.assets, a.seed, a.note))
     except UserError as error:
         sys.exit(f"error: {error}")
 
