@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 import numpy as np
@@ -20,6 +20,7 @@ from stsmt.ui.strings import label, say, sentence
 CHUNK_SECONDS = 0.4  # shorter pieces of sound are gathered: each costs a message and an HLS segment
 PAUSE_SECONDS = 0.5  # between an attempt that looped and the next
 REVISION_LENGTH = 20  # of a hash, that is plenty
+HIDDEN: Literal["hidden"] = "hidden"  # but mounted: a player that is mounted on its first chunk may miss it
 Updates = dict[Component, Any]
 
 
@@ -44,7 +45,7 @@ class Panel:
         """Nothing shown but a status; players hidden until there is something to hear."""
         texts: Updates = {box: "" for box in (self.transcript, self.translation, self.figures) if box is not None}
         players: Updates = {
-            player: gr.update(value=None, visible=False) for player in (self.live, self.final) if player is not None
+            player: gr.update(value=None, visible=HIDDEN) for player in (self.live, self.final) if player is not None
         }
         return {**texts, **players, self.notice: "", self.health: "", self.status: status}
 
@@ -56,7 +57,13 @@ def panel(status: gr.HTML, texts: tuple[str, ...], speech: bool, streams: bool) 
     live = final = figures = None
     if speech and streams:
         live = gr.Audio(
-            label=label("live"), streaming=True, autoplay=True, interactive=False, visible=False, buttons=[]
+            label=label("live"),
+            streaming=True,
+            autoplay=True,
+            interactive=False,
+            visible=HIDDEN,
+            buttons=[],
+            elem_classes="live",
         )
     if speech:
         final = _finished_player("final", autoplay=not streams)
@@ -73,7 +80,7 @@ def _text_box(key: str) -> gr.Textbox:
 
 
 def _finished_player(key: str, autoplay: bool) -> gr.Audio:
-    return gr.Audio(label=label(key), interactive=False, visible=False, buttons=["download"], autoplay=autoplay)
+    return gr.Audio(label=label(key), interactive=False, visible=HIDDEN, buttons=["download"], autoplay=autoplay)
 
 
 def show(

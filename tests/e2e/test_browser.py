@@ -14,7 +14,7 @@ from tests.e2e.browser import HEALTH, MEL
 
 pytestmark = pytest.mark.e2e  # run by `make e2e` only
 Open = Callable[..., Any]
-HEARD = "() => [...document.querySelectorAll('audio')].some(player => player.currentTime > 0)"
+HEARD = "() => [...document.querySelectorAll('.live audio')].some(player => player.currentTime > 0)"
 SCROLL = "() => document.documentElement.scrollWidth"
 
 
@@ -22,6 +22,7 @@ def finished(page: Any) -> None:
     """Wait until an answer is complete and has been heard."""
     page.locator(HEALTH).first.wait_for()
     page.wait_for_function(HEARD)
+    assert page.locator(".live").first.is_visible()
     assert page.locator(MEL).count() == 2
 
 
