@@ -1,8 +1,9 @@
-"""Train the small `Xcodec2Model`: `python -m training.codec --work runs/embedded --minutes 30 --adversarial 15`.
+"""Train the small `Xcodec2Model`: `python -m training.codec --work runs/embedded --minutes 30 --decoder 15`.
 
 Stage *joint*: everything is trained together on multi-scale spectral losses and a CTC loss over phones on the semantic
 encoder (the codec's recogniser). Then encoder and quantiser are frozen - the codes are final, and the language model
-can be trained on them - and stage *adversarial* goes on with the decoder alone against spectrogram discriminators.
+can be trained on them - and stage *decoder* goes on with the decoder alone: first on the spectral losses, then also
+against spectrogram discriminators.
 
 The acoustic encoder's strides start with the large one: its anti-aliased full-rate stages dominate a step on a CPU.
 """
@@ -15,17 +16,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import Xcodec2Config, Xcodec2Model
 
 from training.budget import Budget
 from training.losses import Discriminators, SpectralLoss
+from training.optimiser import Optimisers
+from training.pack import read_codes
 from training.recogniser import Batches, ctc_loss, encoder_config, pad_features, phone_labels, reinitialise, step
-from training.speech import Spoken, load_speech
+from training.speech import Spoken, load_speech, read_rows
 
 CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a batch
 BATCH = 12
 RATE = 1e-3
 CTC_WEIGHT = 1.0
+SPECTRAL_SHARE = 0.5  # of the decoder's own stage: then the discriminators join
+CRITIC_RATE = 3e-4
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
 LATENT_MEAN, LATENT_STD, SPREAD_WEIGHT = -0.22, 0.9, 1.0
@@ -132,48 +138,55 @@ def save_codec(codec: Xcodec2Model, work: Path) -> Xcodec2Model:
     return Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval()
 
 
-@torch.inference_mode()
-def encode_spoken(codec: Xcodec2Model, spoken: Spoken) -> np.ndarray:
-    """Codes (uint16) of a whole utterance."""
-    hop = codec.hop_length
-    waves = crop_waves([spoken], [0], spoken.frames, hop)
-    features, mask = pad_features([spoken])
-    encoded = codec.encode(waves, input_features=features, input_features_mask=mask)
-    return encoded.audio_codes[0, 0, : (len(spoken.samples) + 1) // hop].numpy().astype(np.uint16)
+Heard = tuple[np.ndarray, np.ndarray]  # int16 samples of an utterance and its codes
 
 
-def train_adversarial(
-    work: Path, corpus: Sequence[Spoken], codes: Sequence[np.ndarray], *, minutes: float, seed: int, device: str
-) -> None:
-    """Stage two: the decoder alone, on final codes; rewrites `work/codec`."""
+def read_heard(work: Path) -> list[Heard]:
+    """Samples and codes of every training utterance that was spoken and encoded."""
+    codes = {(row["phrase"], row["language"]): row["codes"] for row in read_codes(work, "train")}
+    spoken = ((codes.get((row["phrase"], row["language"])), samples) for row, samples in read_rows(work))
+    return [(samples, np.array(found, np.int64)) for found, samples in spoken if found is not None]
+
+
+def draw_crops(heard: Sequence[Heard], rng: random.Random, hop: int) -> tuple[Tensor, Tensor]:
+    """(sound [B, T] float32, codes [B, frames, 1]) of random crops."""
+    waves, codes = [], []
+    for samples, row in rng.sample(heard, BATCH):
+        start = rng.randrange(len(row) - CROP_FRAMES)
+        codes.append(torch.from_numpy(row[start : start + CROP_FRAMES]))
+        piece = samples[start * hop : (start + CROP_FRAMES) * hop].astype(np.float32) / 32768.0
+        waves.append(F.pad(torch.from_numpy(piece), (0, CROP_FRAMES * hop - len(piece))))
+    return torch.stack(waves), torch.stack(codes)[..., None]
+
+
+def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, seed: int, device: str) -> None:
+    """Stage two: the decoder alone, on final codes, later against discriminators; rewrites `work/codec`."""
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
     codec.requires_grad_(False)
     decoder = codec.acoustic_decoder.requires_grad_(True)
     critic = Discriminators().to(device)
     spectral = SpectralLoss(codec.config.sampling_rate).to(device)
-    rates = {"decoder": 3e-4, "critic": 3e-4}
-    learn = torch.optim.AdamW(decoder.parameters(), lr=rates["decoder"], betas=(0.8, 0.98))
-    judge = torch.optim.AdamW(critic.parameters(), lr=rates["critic"], betas=(0.8, 0.98))
+    learn = Optimisers(decoder.named_parameters())
+    judge = torch.optim.AdamW(critic.parameters(), lr=CRITIC_RATE, betas=(0.8, 0.98))
     state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
-    budget = Budget(work / "codec-adversarial.pt", minutes=minutes, state=state, name="codec, adversarial")
-    usable = [(s, c) for s, c in zip(corpus, codes, strict=True) if len(c) > CROP_FRAMES]
-    rng, hop = random.Random(seed), codec.hop_length
+    budget = Budget(work / "codec-decoder.pt", minutes=minutes, state=state, name="codec, decoder")
+    usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
+    rng, hop = random.Random(seed + budget.step), codec.hop_length
     for _ in budget.steps():
-        drawn = rng.sample(usable, BATCH)
-        starts = [rng.randrange(len(c) - CROP_FRAMES) for _, c in drawn]
-        real = crop_waves([s for s, _ in drawn], starts, CROP_FRAMES, hop)[:, 0].to(device)
-        pieces = [c[a : a + CROP_FRAMES].astype(np.int64) for (_, c), a in zip(drawn, starts, strict=True)]
-        latents = codec.quantizer.from_codes(torch.from_numpy(np.stack(pieces))[..., None].to(device))
+        real, codes = (t.to(device) for t in draw_crops(usable, rng, hop))
         with torch.autocast(device, torch.bfloat16):
-            made = decoder(latents)[:, 0].float()
-        # The discriminators do not see the outermost frames: a crop has no context there.
-        inner = slice(2 * hop, -2 * hop)
-        critic_loss = critic.critic_loss(made[:, inner], real[:, inner])
-        step(critic, judge, critic_loss, rates["critic"] * budget.rate)
-        adversarial, matching = critic.generator_loss(made[:, inner], real[:, inner])
-        sound = spectral(made, real)
-        step(decoder, learn, sound + adversarial + 2 * matching, rates["decoder"] * budget.rate)
-        budget.report(spectral=sound.item(), critic=critic_loss.item(), matching=matching.item())
+            made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
+        loss = sound = spectral(made, real)
+        if budget.progress > SPECTRAL_SHARE:
+            # The discriminators do not see the outermost frames: a crop has no context there.
+            inner = slice(2 * hop, -2 * hop)
+            critic_loss = critic.critic_loss(made[:, inner], real[:, inner])
+            step(critic, judge, critic_loss, CRITIC_RATE * budget.rate)
+            adversarial, matching = critic.generator_loss(made[:, inner], real[:, inner])
+            loss = sound + adversarial + 2 * matching
+            budget.report(critic=critic_loss.item(), matching=matching.item())
+        learn.step(loss, budget.rate)
+        budget.report(spectral=sound.item())
     save_codec(codec, work)
 
 
@@ -181,7 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
     parser.add_argument("--minutes", type=float, default=30, help="joint stage; 0 skips it")
-    parser.add_argument("--adversarial", type=float, default=0, help="minutes of the adversarial stage")
+    parser.add_argument("--decoder", type=float, default=0, help="minutes of the decoder's own stage")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
@@ -190,11 +203,8 @@ def main() -> None:
         corpus = load_speech(a.work, augmented_share=0.3, seed=a.seed)
         train = [s for s in corpus if s.split == "train"]
         train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
-    if a.adversarial:
-        clean = [s for s in load_speech(a.work, augmented_share=0.0, seed=a.seed) if s.split == "train"]
-        codec = Xcodec2Model.from_pretrained(a.work / "codec", dtype=torch.float32).eval()
-        codes = [encode_spoken(codec, s) for s in clean[:4000]]
-        train_adversarial(a.work, clean[:4000], codes, minutes=a.adversarial, seed=a.seed, device=a.device)
+    if a.decoder:
+        train_decoder(a.work, read_heard(a.work), minutes=a.decoder, seed=a.seed, device=a.device)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stsmt.errors import UserError
 
-SHARES = {"joint": 0.28, "adversarial": 0.10, "judge": 0.10, "lm": 0.52}  # of the training minutes
+SHARES = {"joint": 0.28, "decoder": 0.10, "judge": 0.10, "lm": 0.52}  # of the training minutes
 
 
 def stages(work: Path, minutes: float, device: str, count: int) -> list[tuple[str, Path, list[str]]]:
@@ -26,7 +26,7 @@ def stages(work: Path, minutes: float, device: str, count: int) -> list[tuple[st
         ("codes", work / "codes.parquet", ["training.tokenise", *where]),
         ("judge", work / "judge.done", ["training.recogniser", *where, "--minutes", budget["judge"]]),
         ("lm", work / "lm.done", ["training.sft", *where, "--minutes", budget["lm"]]),
-        ("decoder", work / "adversarial.done", [*codec, "--minutes", "0", "--adversarial", budget["adversarial"]]),
+        ("decoder", work / "decoder.done", [*codec, "--minutes", "0", "--decoder", budget["decoder"]]),
     ]
 
 

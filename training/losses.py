@@ -1,4 +1,4 @@
-"""Spectral losses and the discriminators of the codec's adversarial stage.
+"""Spectral losses and the discriminators of the codec's decoder stage.
 
 Multi-scale mel and STFT magnitudes as in DAC and Vocos; discriminators on complex spectrograms as in EnCodec
 (https://arxiv.org/abs/2210.13438), with hinge losses and feature matching.

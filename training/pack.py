@@ -7,17 +7,18 @@ between examples, and positions restart, which isolates attention. Packed and se
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from stsmt.prompt import LANGUAGES, Example, Language, Mode, PromptFormat, Task, other_language
+from training.guide import PhoneLabels, Span
 from training.phrasebook.grammar import Phrase
 from training.voices import VOICES
 
@@ -110,16 +111,29 @@ def read_codes(work: Path, split: str) -> list[Utterance]:
 
 @dataclass(frozen=True)
 class Packed:
-    """A batch [B, T]: ids, `keep` (0 at separators and padding), positions, labels (already shifted), loss weights."""
+    """A batch [B, T]: ids, `keep` (0 at separators and padding), positions, labels (already shifted), loss weights.
+
+    `spans` are the runs of speech whose phones are known.
+    """
 
     ids: Tensor
     keep: Tensor
     positions: Tensor
     labels: Tensor
     weights: Tensor
+    spans: list[Span] = field(default_factory=list)
 
     def to(self, device: str) -> "Packed":
-        return Packed(*(t.to(device) for t in vars(self).values()))
+        tensors = (self.ids, self.keep, self.positions, self.labels, self.weights)
+        return Packed(*(t.to(device) for t in tensors), spans=self.spans)
+
+
+class Item(NamedTuple):
+    """A rendered example: token ids, 1 where the loss is, and its runs of speech with known phones."""
+
+    ids: list[int]
+    mask: list[int]
+    spans: list[Span] = []  # noqa: RUF012 - never changed
 
 
 WAITING = 6  # examples kept aside while a row is filled: the more, the fuller the rows
@@ -128,33 +142,56 @@ WAITING = 6  # examples kept aside while a row is filled: the more, the fuller t
 class Packer:
     """Fills rows of `length` tokens with rendered examples; an example that does not fit waits for a later row."""
 
-    def __init__(self, prompt: PromptFormat, *, rows: int, length: int, separators: int, speech_weight: float) -> None:
+    def __init__(
+        self,
+        prompt: PromptFormat,
+        *,
+        rows: int,
+        length: int,
+        separators: int,
+        speech_weight: float,
+        phones: PhoneLabels | None = None,
+    ) -> None:
         self.prompt, self.rows, self.length = prompt, rows, length
-        self.separators, self.speech_weight = separators, speech_weight
-        self._waiting: list[tuple[list[int], list[int]]] = []
+        self.separators, self.speech_weight, self.phones = separators, speech_weight, phones
+        self._waiting: list[Item] = []
 
     def batch(self, source: PairSource, mixture: Mixture) -> Packed:
         """One batch drawn from `source`."""
-        packed = [self._row(source, mixture) for _ in range(self.rows)]
-        return Packed(*(torch.stack(column) for column in zip(*packed, strict=True)))
+        rows = [self._row(source, mixture) for _ in range(self.rows)]
+        columns = zip(*(self.lay_out(items) for items in rows), strict=True)
+        spans = [span for number, items in enumerate(rows) for span in self._place_spans(items, number)]
+        return Packed(*(torch.stack(column) for column in columns), spans=spans)
 
-    def _draw(self, source: PairSource, mixture: Mixture) -> tuple[list[int], list[int]]:
+    def _place_spans(self, items: Sequence[Item], row: int) -> Iterator[Span]:
+        at = 0
+        for item in items:
+            for span in item.spans:
+                yield replace(span, start=at + span.start, stop=at + span.stop, row=row)
+            at += self._size(item)
+
+    def _draw(self, source: PairSource, mixture: Mixture) -> Item:
         names, weights = zip(*vars(mixture).items(), strict=True)
         task = source.rng.choices(names, weights)[0]
         if task == "raw":
             return self.render_raw(*source.draw_raw())
-        rendered = self.prompt.render(source.draw(task))
-        return rendered.ids, rendered.loss_mask
+        return self.render(source.draw(task))
 
-    def render_raw(self, text: str, codes: tuple[int, ...] | None) -> tuple[list[int], list[int]]:
+    def render(self, example: Example) -> Item:
+        """An example with the loss on its answer."""
+        rendered = self.prompt.render(example)
+        spans = self.phones.find(self.prompt, example, rendered.ids) if self.phones else []
+        return Item(rendered.ids, rendered.loss_mask, spans)
+
+    def render_raw(self, text: str, codes: tuple[int, ...] | None) -> Item:
         """Unlabelled speech or text with the loss on everything."""
         spoken = Example(Task.STS, "ja", "en", Mode.DIRECT, source_text=text, target_codes=codes)
         answer = self.prompt.encode_text(text) if codes is None else self.prompt.render_answer(spoken)
         ids = [self.prompt.render_prompt(spoken)[0], *answer]
-        return ids, [0] + [1] * len(answer)
+        return Item(ids, [0] + [1] * len(answer))
 
-    def _row(self, source: PairSource, mixture: Mixture) -> list[Tensor]:
-        items: list[tuple[list[int], list[int]]] = []
+    def _row(self, source: PairSource, mixture: Mixture) -> list[Item]:
+        items: list[Item] = []
         room = self.length
         while True:
             while len(self._waiting) < WAITING:
@@ -163,21 +200,21 @@ class Packer:
                     self._waiting.append(item)
             fitting = next((item for item in self._waiting if self._size(item) <= room), None)
             if fitting is None:
-                return self.lay_out(items)
+                return items
             self._waiting.remove(fitting)
             items.append(fitting)
             room -= self._size(fitting)
 
-    def _size(self, item: tuple[list[int], list[int]]) -> int:
-        return len(item[0]) + self.separators
+    def _size(self, item: Item) -> int:
+        return len(item.ids) + self.separators
 
-    def lay_out(self, items: Sequence[tuple[list[int], list[int]]]) -> list[Tensor]:
+    def lay_out(self, items: Sequence[Item]) -> list[Tensor]:
         """Tensors [length] of one row: ids, keep, positions, labels, weights."""
         ids = torch.zeros(self.length, dtype=torch.long)
         keep, weights = torch.zeros(self.length), torch.zeros(self.length)
         positions, labels = torch.zeros(self.length, dtype=torch.long), torch.full((self.length,), IGNORE)
         at, speech = 0, self.prompt.speech_ids
-        for tokens, mask in items:
+        for tokens, mask, _ in items:
             size = len(tokens)
             row = torch.tensor(tokens)
             ids[at : at + size], keep[at : at + size] = row, 1.0

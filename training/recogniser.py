@@ -21,11 +21,11 @@ from stsmt.audio import Audio, resample
 from stsmt.errors import UserError
 from stsmt.prompt import Language
 from training.budget import Budget
+from training.optimiser import Optimisers
 from training.speech import Spoken, load_speech, semantic_features
 from training.voices import SAMPLE_RATE, katakana, letters
 
 BLANK = 0
-RATE = 1e-3
 UNMASKED_SHARE = 0.4  # of the time: masking before the alignment has formed keeps it from forming
 LABELS_FILE = "labels.json"
 
@@ -164,12 +164,13 @@ def train_judge(
     phone_names, phone_index = index_labels(phone_labels(spoken) for spoken in corpus)
     model = Wav2Vec2BertForCTC(encoder_config(hidden, layers, len(labels)))
     # Phones align within a few hundred steps, writing alone stays at its plateau for thousands: a second head leads.
-    guide = nn.Linear(hidden, len(phone_names))
-    both = nn.ModuleList([model, guide])
+    both = nn.ModuleDict({"model": model, "guide": nn.Linear(hidden, len(phone_names))})
     reinitialise(both, seed)
+    if (work / "judge" / LABELS_FILE).exists() and (earlier := Judge.load(work / "judge")).labels == labels:
+        model.load_state_dict(earlier.model.state_dict())  # the warm start
     both.to(device).train()
-    optimiser = torch.optim.AdamW(both.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    budget = Budget(work / "judge.pt", minutes=minutes, state={"model": both, "optimiser": optimiser}, name="judge")
+    optimisers = Optimisers(both.named_parameters())
+    budget = Budget(work / "judge.pt", minutes=minutes, state={"model": both, "optimisers": optimisers}, name="judge")
     batches, generator = Batches(corpus, 16, seed), torch.Generator().manual_seed(seed)
     for _ in budget.steps():
         batch = batches.draw()
@@ -179,10 +180,10 @@ def train_judge(
         features, mask = features.to(device), mask.to(device)
         with torch.autocast(device, torch.bfloat16):
             states = model.wav2vec2_bert(features, attention_mask=mask).last_hidden_state
-            logits, guided = model.lm_head(states), guide(states)
+            logits, guided = model.lm_head(states), both["guide"](states)
         written = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])
         phones = ctc_loss(guided, mask, [[phone_index[label] for label in phone_labels(s)] for s in batch])
-        step(both, optimiser, written + phones, RATE * budget.rate)
+        optimisers.step(written + phones, budget.rate)
         budget.report(written=written.item(), phones=phones.item())
     judge = Judge(model.cpu(), labels)
     judge.save(work / "judge")

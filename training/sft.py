@@ -20,25 +20,27 @@ from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Conf
 
 from stsmt.prompt import PromptFormat
 from training.budget import Budget
-from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, Utterance, read_codes
+from training.guide import PhoneGuide, PhoneLabels
+from training.optimiser import Optimisers
+from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, Utterance, read_codes
 from training.phrasebook.grammar import phrases
 from training.tokenizer import build_tokenizer, save_tokenizer
 
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
-LISTEN = Mixture(stt=3.0, mt=1.5, tts=1.0, chain=0.5)
-WHOLE = Mixture(stt=1.5, mt=1.0, tts=1.5, chain=3.0, direct=1.0)
-PRETRAIN_SHARE, LISTEN_SHARE = 0.06, 0.45  # of the time: pre-training ends, the whole mixture is reached
+LISTEN = Mixture(stt=3.0, mt=3.0, tts=1.5, chain=0.3)
+WHOLE = Mixture(stt=1.5, mt=1.5, tts=1.5, chain=3.0, direct=0.7)
+PRETRAIN_SHARE, LISTEN_SHARE, WHOLE_SHARE = 0.03, 0.3, 0.45  # of the time: where each mixture is left, or reached
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.4  # a speech token's loss against a text token's: there are ten times as many
-MATRIX_RATE, OTHER_RATE = 2e-3, 2e-3
-EVALUATE_EVERY = 300  # steps
+GUIDE_WEIGHT = 0.5
+EVALUATE_EVERY = 200  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
     """The task mixture at a share of the time budget."""
     if progress < PRETRAIN_SHARE:
         return PRETRAIN
-    return LISTEN.blend(WHOLE, min(1.0, (progress - PRETRAIN_SHARE) / (LISTEN_SHARE - PRETRAIN_SHARE)))
+    return LISTEN.blend(WHOLE, min(1.0, max(0.0, (progress - LISTEN_SHARE) / (WHOLE_SHARE - LISTEN_SHARE))))
 
 
 def lm_config(vocabulary: int, pad: int, bos: int, eos: int, *, hidden: int, layers: int) -> Lfm2Config:
@@ -114,36 +116,6 @@ def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed, speech_offset: 
     return (losses * weights).sum() / weights.sum(), text, speech
 
 
-class Optimisers:
-    """Muon (https://kellerjordan.github.io/posts/muon) on hidden matrices, AdamW on everything else."""
-
-    def __init__(self, model: SpeechLM) -> None:
-        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        matrices = [p for n, p in named if p.ndim == 2 and "embed" not in n and "shared" not in n]
-        chosen = {id(p) for p in matrices}
-        others = [p for _, p in named if id(p) not in chosen]
-        self.muon = torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
-        self.adam = torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0)
-        self.parameters = [p for _, p in named]
-
-    def step(self, loss: Tensor, rate: float) -> None:
-        """One clipped step; `rate` scales both learning rates."""
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        for optimiser, peak in ((self.muon, MATRIX_RATE), (self.adam, OTHER_RATE)):
-            for group in optimiser.param_groups:
-                group["lr"] = peak * rate
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-
-    def state_dict(self) -> dict:
-        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.muon.load_state_dict(state["muon"])
-        self.adam.load_state_dict(state["adam"])
-
-
 def exact_text(
     model: SpeechLM, prompt: PromptFormat, rows: list[Utterance], task: str, count: int, device: str
 ) -> dict[str, float]:
@@ -154,7 +126,7 @@ def exact_text(
     while min(len(found) for found in right.values()) < count:
         example = source.draw(task)
         rendered = prompt.render(example)
-        tensors = packer.lay_out([(rendered.ids, rendered.loss_mask)])
+        tensors = packer.lay_out([Item(rendered.ids, rendered.loss_mask)])
         size = len(rendered.ids)
         batch = Packed(*(t[:size][None] for t in tensors)).to(device)
         with torch.inference_mode():
@@ -190,23 +162,29 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
 def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, layers: int) -> None:
     """Train within the time budget and write `work/lm`."""
     model, prompt = prepare(work, hidden=hidden, layers=layers, seed=seed)
+    rows, dev = read_codes(work, "train"), read_codes(work, "dev")
+    labels = PhoneLabels(rows)
+    layers_ = model.model.model.layers
+    guide = PhoneGuide(layers_[len(layers_) // 2 - 1], model.model.config.hidden_size, len(labels.names)).to(device)
     model.to(device).train()
-    optimisers = Optimisers(model)
-    budget = Budget(work / "lm.pt", minutes=minutes, state={"model": model, "optimisers": optimisers}, name="lm")
+    optimisers = Optimisers([*model.named_parameters(), *guide.named_parameters("guide")])
+    state = {"model": model, "guide": guide, "optimisers": optimisers}
+    budget = Budget(work / "lm.pt", minutes=minutes, state=state, name="lm")
     texts = [phrase for phrase in phrases(seed) if phrase.split == "train"]
-    source = PairSource(read_codes(work, "train"), seed + budget.step, texts)
-    dev = read_codes(work, "dev")
+    source = PairSource(rows, seed + budget.step, texts)
     separators = model.model.config.conv_L_cache - 1
-    packer = Packer(prompt, rows=ROWS, length=LENGTH, separators=separators, speech_weight=SPEECH_WEIGHT)
+    sizes = {"rows": ROWS, "length": LENGTH, "separators": separators}
+    packer = Packer(prompt, **sizes, speech_weight=SPEECH_WEIGHT, phones=labels)
     backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():
         batch = packer.batch(source, mixture_at(budget.progress)).to(device)
         with torch.autocast(device, torch.bfloat16):
             logits, wanted = model(batch, backbone)
+            guided = guide.loss(batch.spans)
         loss, text, speech = weighted_loss(logits, wanted, batch, prompt.speech_offset)
-        optimisers.step(loss, budget.rate)
-        budget.report(text=text, speech=speech)
+        optimisers.step(loss + GUIDE_WEIGHT * guided, budget.rate)
+        budget.report(text=text, speech=speech, phones=guided.item())
         if step % EVALUATE_EVERY == 0 and step:
             exact = exact_text(model, prompt, dev, "stt", 32, device) | exact_text(model, prompt, dev, "mt", 32, device)
             line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log | exact

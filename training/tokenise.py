@@ -69,11 +69,13 @@ def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> N
     chosen = random.Random(seed).sample(range(len(clean)), round(augmented_share * len(clean)))
     worse = dict(zip(chosen, encode_corpus(codec, [worsen(clean[i], seed) for i in chosen], device), strict=True))
     rows = [
-        {field: getattr(spoken, field) for field in FIELDS} | {"codes": codes, "augmented": worse.get(index)}
+        {field: getattr(spoken, field) for field in FIELDS}
+        | {"phones": " ".join(spoken.phones), "codes": codes, "augmented": worse.get(index)}
         for index, (spoken, codes) in enumerate(zip(clean, encode_corpus(codec, clean, device), strict=True))
     ]
     kind = pa.list_(pa.uint16())
-    schema = pa.schema([*((f, pa.string()) for f in FIELDS), ("codes", kind), ("augmented", kind)])
+    texts = ((field, pa.string()) for field in (*FIELDS, "phones"))
+    schema = pa.schema([*texts, ("codes", kind), ("augmented", kind)])
     temporary = work / "codes.tmp"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
     temporary.rename(work / "codes.parquet")

@@ -44,6 +44,6 @@ def make_rows(count: int = 8, seed: int = 0) -> list[dict]:
             codes = [rng.randrange(64) for _ in range(rng.randrange(10, 30))]
             rows.append(
                 {"phrase": f"p{number}", "template": "t", "language": language, "voice": voice, "text": text}
-                | {"split": "train", "codes": codes, "augmented": codes[::-1]}
+                | {"split": "train", "phones": "a i u", "codes": codes, "augmented": codes[::-1]}
             )
     return rows

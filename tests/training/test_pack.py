@@ -10,7 +10,8 @@ import torch
 from stsmt.prompt import PromptFormat, Task, read_prompt
 from tests.tiny import CODEBOOK_SIZE, tiny_lm, tiny_tokenizer
 from tests.training.corpus import make_rows
-from training.pack import IGNORE, Mixture, Packed, Packer, PairSource, make_example
+from training.guide import PhoneGuide, PhoneLabels
+from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, make_example
 from training.sft import SpeechLM, weighted_loss
 
 
@@ -26,7 +27,7 @@ def packer(prompt: PromptFormat, rows: int = 1, length: int = 512) -> Packer:
 def test_packed_examples_have_the_same_loss_as_separate_ones(prompt: PromptFormat) -> None:
     source = PairSource(make_rows(), seed=0)
     drawn = [prompt.render(source.draw(task)) for task in ("stt", "tts", "mt")]
-    items = [(rendered.ids, rendered.loss_mask) for rendered in drawn]
+    items = [Item(rendered.ids, rendered.loss_mask) for rendered in drawn]
     model = SpeechLM(tiny_lm(len(tiny_tokenizer())), prompt.speech_offset, [4, 4, 4])
     together = Packed(*(t[None] for t in packer(prompt).lay_out(items)))
     packed, _ = model(together)
@@ -36,7 +37,7 @@ def test_packed_examples_have_the_same_loss_as_separate_ones(prompt: PromptForma
 
 def test_the_loss_covers_answers_only_and_speech_counts_less(prompt: PromptFormat) -> None:
     rendered = prompt.render(PairSource(make_rows(), seed=1).draw("chain"))
-    ids, _, _, labels, weights = packer(prompt).lay_out([(rendered.ids, rendered.loss_mask)])
+    ids, _, _, labels, weights = packer(prompt).lay_out([Item(rendered.ids, rendered.loss_mask)])
     answered = labels != IGNORE
     assert int(answered.sum()) == sum(rendered.loss_mask)
     assert torch.equal(labels[answered], torch.tensor(rendered.ids)[torch.tensor(rendered.loss_mask) == 1])
@@ -86,7 +87,7 @@ def test_a_few_steps_lower_the_loss(prompt: PromptFormat) -> None:
 
     torch.manual_seed(0)
     model = SpeechLM(tiny_lm(len(tiny_tokenizer())), prompt.speech_offset, [4, 4, 4])
-    optimisers = Optimisers(model)
+    optimisers = Optimisers(model.named_parameters())
     batch = packer(prompt, rows=2).batch(PairSource(make_rows(), seed=4), Mixture(stt=1, mt=1))
     losses = []
     for _ in range(8):
@@ -99,3 +100,30 @@ def test_a_few_steps_lower_the_loss(prompt: PromptFormat) -> None:
 
 def test_a_blended_mixture_lies_between() -> None:
     assert replace(Mixture(stt=2)).blend(Mixture(chain=4), 0.25) == Mixture(stt=1.5, chain=1.0)
+
+
+def test_the_guide_knows_the_phones_of_every_run_of_speech(prompt: PromptFormat) -> None:
+    rows = make_rows()
+    labels = PhoneLabels(rows)
+    batch = Packer(prompt, rows=2, length=256, separators=2, speech_weight=0.5, phones=labels).batch(
+        PairSource(rows, seed=4), Mixture(chain=1, stt=1)
+    )
+    assert {span.row for span in batch.spans} == {0, 1}
+    for span in batch.spans:
+        speech = batch.ids[span.row, span.start : span.stop]
+        assert all(int(token) in prompt.speech_ids for token in speech)
+        assert int(batch.ids[span.row, span.stop]) not in prompt.speech_ids
+        language = labels.names[span.labels[0]][:2]
+        assert [labels.names[i] for i in span.labels] == [f"{language}:{phone}" for phone in "aiu"]
+
+
+def test_the_guide_teaches_the_layers_below_it_alone(prompt: PromptFormat) -> None:
+    model, rows = SpeechLM(tiny_lm(len(tiny_tokenizer())), prompt.speech_offset, [4, 4, 4]), make_rows()
+    layers = model.model.model.layers
+    guide = PhoneGuide(layers[0], model.model.config.hidden_size, 4)
+    made = Packer(prompt, rows=1, length=256, separators=2, speech_weight=0.5, phones=PhoneLabels(rows))
+    batch = made.batch(PairSource(rows, seed=5), Mixture(stt=1))
+    model(batch)
+    guide.loss(batch.spans).backward()
+    reached = [any(p.grad is not None and p.grad.abs().sum() > 0 for p in layer.parameters()) for layer in layers]
+    assert reached == [True] + [False] * (len(layers) - 1)

@@ -1,0 +1,88 @@
+"""A phone guide for the language model: CTC over phones at a middle layer, on the positions that hold speech.
+
+An attention model finds out slowly which speech a letter stands for: templates are learnt long before slots. Joint
+CTC and attention training (Watanabe et al. 2017, "Hybrid CTC/Attention Architecture for End-to-End Speech
+Recognition") shortens that search: lower layers are made to hear phones, so that what text attends to already says
+what was spoken. The head serves training alone and is thrown away.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from stsmt.prompt import Example, Language, PromptFormat, Task
+from training.recogniser import ctc_loss, index_labels
+
+
+@dataclass(frozen=True)
+class Span:
+    """Positions `start` to `stop` of a row hold speech in which the phones `labels` are heard."""
+
+    start: int
+    stop: int
+    labels: list[int]
+    row: int = 0
+
+
+class PhoneLabels:
+    """Phones of every utterance as numbers, looked up by language and text."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
+        said = {(row["language"], row["text"]): row["phones"].split() for row in rows}
+        named = {key: [f"{key[0]}:{phone}" for phone in phones] for key, phones in said.items()}
+        self.names, index = index_labels(named.values())
+        self._numbers = {key: [index[name] for name in names] for key, names in named.items()}
+
+    def find(self, prompt: PromptFormat, example: Example, ids: Sequence[int]) -> list[Span]:
+        """The spans of speech in a rendered example whose text is known, source before target."""
+        spoken: list[tuple[Language, str | None]] = []
+        if example.source_codes is not None:
+            spoken.append((example.source_language, example.source_text))
+        if example.target_codes is not None:
+            text = example.source_text if example.task is Task.TTS else example.target_text
+            spoken.append((example.target_language, text))
+        found = zip(speech_runs(prompt, ids), spoken, strict=True)
+        return [
+            Span(start, stop, self._numbers[language, text])
+            for (start, stop), (language, text) in found
+            if text is not None and len(self._numbers[language, text]) < stop - start
+        ]
+
+
+def speech_runs(prompt: PromptFormat, ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Start and stop of every run of speech tokens."""
+    runs, start = [], None
+    for position, token in enumerate([*ids, prompt.end_of_turn]):
+        if token in prompt.speech_ids:
+            start = position if start is None else start
+        elif start is not None:
+            runs.append((start, position))
+            start = None
+    return runs
+
+
+class PhoneGuide(nn.Module):
+    """The CTC head; it listens in on the output of one layer of the model."""
+
+    def __init__(self, layer: nn.Module, hidden: int, labels: int) -> None:
+        super().__init__()
+        self.norm, self.head = nn.LayerNorm(hidden), nn.Linear(hidden, labels)
+        self.heard: Tensor | None = None
+        layer.register_forward_hook(self._listen)
+
+    def _listen(self, _layer: nn.Module, _inputs: Any, output: Any) -> None:
+        self.heard = output if isinstance(output, Tensor) else output[0]
+
+    def loss(self, spans: Sequence[Span]) -> Tensor:
+        """Mean CTC loss per phone over the spans of the batch that the model saw last; 0 without any."""
+        assert self.heard is not None
+        if not spans:
+            return self.heard.new_zeros(())
+        states = pad_sequence([self.heard[s.row, s.start : s.stop] for s in spans], batch_first=True)
+        lengths = torch.tensor([s.stop - s.start for s in spans])
+        mask = torch.arange(states.shape[1]) < lengths[:, None]
+        return ctc_loss(self.head(self.norm(states)), mask, [s.labels for s in spans])
