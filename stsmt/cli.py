@@ -1,4 +1,4 @@
-"""The command line: `python -m stsmt translate | speak | transcribe | serve`.
+"""The command line: `python -m stsmt translate | speak | transcribe | serve | corpus`.
 
 Results go to standard output, everything else to standard error. Exit status: 0 fine, 2 bad input (one line
 `error: …`), 1 our own fault (with a traceback to report).
@@ -11,13 +11,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 from stsmt.audio import check_speech, check_writable, read_audio, wav_bytes, write_wav
+from stsmt.cli_corpus import add_corpus
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES, Mode, Task
 from stsmt.requests import Request, Result
-from stsmt.settings import ENGINES, EXAMPLES, Settings
+from stsmt.settings import CORPUS, ENGINES, EXAMPLES, Settings
 from stsmt.text import check_text
 
 MODES = [str(mode) for mode in Mode]
@@ -73,6 +75,8 @@ def make_parser() -> argparse.ArgumentParser:
         verb.add_argument("--model", metavar="MODEL", help="checkpoint folder or owner/name@revision")
         verb.add_argument("--engine", metavar="ENGINE", help=f"what runs the language model: {' or '.join(ENGINES)}")
         verb.add_argument("--device", metavar="DEVICE", help="cpu (default), cuda, cuda:1 …")
+        verb.set_defaults(run=_serve if verb is verbs.choices["serve"] else _answer)
+    add_corpus(verbs)
     return parser
 
 
@@ -80,7 +84,7 @@ def _add_serve(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     serve = verbs.add_parser("serve", help="open the app in a browser")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", metavar="PORT", help="port to listen on (default: 7860)")
-    serve.add_argument("--db", metavar="FILE", help="index of the corpus to browse")
+    serve.add_argument("--db", metavar="FILE", help="index of the corpus to browse (made from the bundled pairs if missing)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         options = make_parser().parse_args(arguments)
-        return _serve(options) if options.verb == "serve" else _answer(options)
+        return int(options.run(options))
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -126,14 +130,16 @@ def serve(settings: Settings) -> None:
     """Load the model and serve the app until interrupted; what app.py does.
 
     Raises:
-        UserError: if the checkpoint cannot be loaded.
+        UserError: if the checkpoint or the index cannot be loaded.
     """
+    from stsmt.corpus.search import open_corpus
     from stsmt.translator import Translator
 
+    corpus = open_corpus(Path(settings.db), CORPUS)  # before the model: it is quick, and a wrong file is found at once
     translator = Translator.load(settings.model, settings.engine, settings.device)
     from stsmt.ui import build_app, launch_options
 
-    build_app(translator, examples=EXAMPLES).launch(
+    build_app(translator, examples=EXAMPLES, corpus=corpus).launch(
         server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
     )
 
