@@ -84,7 +84,9 @@ def _add_serve(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     serve = verbs.add_parser("serve", help="open the app in a browser")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", metavar="PORT", help="port to listen on (default: 7860)")
-    serve.add_argument("--db", metavar="FILE", help="index of the corpus to browse (made from the bundled pairs if missing)")
+    serve.add_argument(
+        "--db", metavar="FILE", help="index of the corpus to browse (made from the bundled pairs if missing)"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The bundled corpus: `python -m training.demo_corpus --codes runs/embedded/codes.parquet -o assets/corpus/pairs.parquet`.
+"""The bundled corpus: `python -m training.demo_corpus --codes runs/codes.parquet -o assets/corpus/pairs.parquet`.
 
 Takes utterances of the phrasebook as pairs in both directions and spoils about a tenth of them in known ways, so that
 filters and raters have something to find. What was done to a pair stands in the column `planted`, which neither the
@@ -108,7 +108,9 @@ DEFECTS: dict[str, Callable[[Pair, Donors], Utterance]] = {
 def read_phrases(codes: Path) -> list[Phrase]:
     """All phrases that are spoken in both languages."""
     by_phrase: dict[str, dict[Language, Row]] = defaultdict(dict)
-    for row in pq.read_table(codes, columns=["phrase", "template", "split", "language", "voice", "text", "codes"]).to_pylist():
+    for row in pq.read_table(
+        codes, columns=["phrase", "template", "split", "language", "voice", "text", "codes"]
+    ).to_pylist():
         by_phrase[row["phrase"]][row["language"]] = row
     whole = ((key, sides) for key, sides in by_phrase.items() if len(sides) == len(LANGUAGES))
     return [Phrase(key, sides["ja"]["template"], sides["ja"]["split"], sides) for key, sides in whole]

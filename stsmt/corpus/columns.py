@@ -69,9 +69,7 @@ def _sided(name: str, kind: Kind, english: str, japanese: str, unit: str) -> lis
     ]
 
 
-FIXED: dict[str, Column] = {
-    column.name: column for column in (*(c for row in _SIDED for c in _sided(*row)), *_PLAIN)
-}
+FIXED: dict[str, Column] = {column.name: column for column in (*(c for row in _SIDED for c in _sided(*row)), *_PLAIN)}
 KNOWN_SIGNALS: dict[str, Column] = {
     column.name: column
     for column in (*(c for n, en, ja, u in _SIGNALS for c in _sided(n, "number", en, ja, u)), *_PAIR_SIGNALS)

@@ -246,7 +246,9 @@ def read_filters(given: object) -> tuple[Filter, ...]:
         return ()
     if isinstance(given, str):
         return parse_filters(given)
-    if not isinstance(given, list) or not all(isinstance(item, dict) and {"column", "operator"} <= item.keys() for item in given):
+    if not isinstance(given, list) or not all(
+        isinstance(item, dict) and {"column", "operator"} <= item.keys() for item in given
+    ):
         raise UserError("Filters are a text, or a list of objects with column, operator and value.")
     return tuple(Filter(item["column"], item["operator"], _tuple(item.get("value"))) for item in given)
 

@@ -48,7 +48,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Pair:
-    """A source and its translation. `provenance`: origin, licence, template; `signals`: name → value, None if missing."""
+    """A source and its translation. `provenance`: origin, licence, template; `signals` are None where missing."""
 
     id: str
     source: Utterance
@@ -94,9 +94,7 @@ def pair_id(source: Utterance, target: Utterance) -> str:
 
 def to_row(pair: Pair) -> dict[str, Any]:
     """A pair as one flat row."""
-    sides = {
-        f"{name}_{key}": value for name in SIDES for key, value in vars(getattr(pair, name)).items()
-    }
+    sides = {f"{name}_{key}": value for name in SIDES for key, value in vars(getattr(pair, name)).items()}
     return {"id": pair.id, **sides, "split": pair.split, **pair.provenance, **pair.signals}
 
 

@@ -48,6 +48,9 @@ class Sort:
         return cls(text.removeprefix("-"), text.startswith("-")) if text else cls()
 
 
+IN_ORDER = Sort()
+
+
 @dataclass(frozen=True)
 class Page:
     """Rows (the columns `IN_LIST` and, as `value`, what they are sorted by) and where the next page starts."""
@@ -109,7 +112,7 @@ class Corpus:
         self,
         text: str = "",
         filters: Sequence[Filter] = (),
-        sort: Sort = Sort(),
+        sort: Sort = IN_ORDER,
         cursor: str | None = None,
         limit: int = PAGE,
     ) -> Page:
@@ -266,13 +269,15 @@ class Corpus:
         return from_row(dict(zip(columns, row, strict=True)), self.signals)
 
     def _number(self, id: str) -> int:
-        found = self._execute("SELECT number FROM pairs WHERE id = ? LIMIT 1", [id[:MAX_TEXT].encode(errors="replace").decode()]).fetchone()
+        found = self._execute(
+            "SELECT number FROM pairs WHERE id = ? LIMIT 1", [id[:MAX_TEXT].encode(errors="replace").decode()]
+        ).fetchone()
         if found is None:
             raise UserError(f"There is no pair {id[:40]!r} in this corpus.")
         return int(found[0])
 
     def neighbours(
-        self, id: str, text: str = "", filters: Sequence[Filter] = (), sort: Sort = Sort(), n: int = 1
+        self, id: str, text: str = "", filters: Sequence[Filter] = (), sort: Sort = IN_ORDER, n: int = 1
     ) -> tuple[list[str], list[str]]:
         """The ids just before a pair in an order, nearest first, and those just after it."""
         number, column = self._number(id), self._sort_column(sort)
@@ -313,9 +318,7 @@ def _order(column: str, descending: bool, backwards: bool) -> str:
     return f"{column} {'DESC' if down else 'ASC'} NULLS {'FIRST' if backwards else 'LAST'}, {ties}"
 
 
-def _beyond(
-    column: str, descending: bool, place: tuple[float | None, int], backwards: bool
-) -> tuple[str, list[Any]]:
+def _beyond(column: str, descending: bool, place: tuple[float | None, int], backwards: bool) -> tuple[str, list[Any]]:
     """What comes after a place, or before it."""
     value, number = place
     further = "<" if backwards else ">"

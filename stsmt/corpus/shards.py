@@ -13,7 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stsmt.corpus.pairs import HIDDEN, REQUIRED, SCHEMA, SIDES, SIGNAL_NAME, SIGNALS_KEY, Pair, from_row, pair_id, split_of
+from stsmt.corpus.pairs import (
+    HIDDEN,
+    REQUIRED,
+    SCHEMA,
+    SIDES,
+    SIGNAL_NAME,
+    SIGNALS_KEY,
+    Pair,
+    from_row,
+    pair_id,
+    split_of,
+)
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
 
@@ -73,7 +84,7 @@ class Shard:
         missing = [name for name in REQUIRED if self._origin(name) is None]
         if missing:
             raise UserError(
-                f"{self.name} lacks the column {missing[0]}; its columns are {_listed(names)}: name them with --mapping."
+                f"{self.name} lacks the column {missing[0]}; it has {_listed(names)}: name them with --mapping."
             )
         for wanted in SCHEMA:
             origin = self._origin(wanted.name)
@@ -84,7 +95,9 @@ class Shard:
     def _check_mapping(self) -> None:
         for ours, theirs in self.mapping.items():
             if ours not in SCHEMA.names:
-                raise UserError(f"The mapping names {ours!r}, which is no column of a pair; they are {_listed(SCHEMA.names)}.")
+                raise UserError(
+                    f"The mapping names {ours!r}, which is no column of a pair; they are {_listed(SCHEMA.names)}."
+                )
             if isinstance(theirs, str) and theirs not in self.schema.names:
                 raise UserError(f"{self.name} has no column {theirs!r}, which the mapping wants for {ours}.")
 
