@@ -101,7 +101,7 @@ def _checked(item: Filter, columns: Mapping[str, Column]) -> Filter:
 def _number(column: Column, value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
         raise UserError(f"{column.name} is compared with a number, not {_short(value)!r}.")
@@ -124,10 +124,12 @@ def _short(value: object) -> str:
 
 def to_sql(filters: Iterable[Filter], columns: Mapping[str, Column], fold_kana: bool) -> tuple[str, list[Any]]:
     """A condition on the index and its bound values; filters must be checked. TRUE for none."""
-    clauses, bound = [], []
+    clauses: list[str] = []
+    bound: list[Any] = []
     for item in filters:
         column, pattern = columns[item.column], _OPERATORS[item.operator][1]
-        values = list(item.value) if isinstance(item.value, tuple) else [item.value] * _VALUES.get(item.operator, 1)
+        wanted = _VALUES.get(item.operator, 1)
+        values: list[Any] = list(item.value) if isinstance(item.value, tuple) else [item.value] * wanted
         name = column.sql
         if column.kind == "text":
             name, values = column.sql.replace("_text", "_search"), search_forms([str(item.value)], fold_kana)

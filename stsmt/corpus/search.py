@@ -9,9 +9,9 @@ import base64
 import binascii
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from stsmt.errors import UserError
 PAGE = 50
 MAX_TEXT = 200
 BINS = 24
+REMEMBERED = 256  # counts
 IN_LIST = ("number", "id", "source_text", "target_text", "source_language", "target_language", "source_voice",
            "target_voice", "source_seconds", "target_seconds", "split")  # fmt: skip
 
@@ -100,11 +101,13 @@ class Corpus:
         self.columns: dict[str, Column] = columns_of(self.signals)
         self._fold_kana = bool(self.meta["fold_kana"])
         self._local, self._lock = threading.local(), threading.Lock()
-        self._whole = lru_cache(maxsize=None)(self._whole_histogram)
-        self._totals = lru_cache(maxsize=256)(self._count)
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._wholes: dict[str, Histogram | None] = {}
+        self._totals: OrderedDict[tuple[str, tuple[Filter, ...]], Totals] = OrderedDict()
 
     def close(self) -> None:
-        self._connection.close()
+        for connection in (*self._cursors, self._connection):
+            connection.close()
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
@@ -177,6 +180,7 @@ class Corpus:
         if not hasattr(self._local, "cursor"):
             with self._lock:
                 self._local.cursor = self._connection.cursor()
+                self._cursors.append(self._local.cursor)
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor.execute(query, bound)
 
@@ -189,7 +193,13 @@ class Corpus:
 
     def count(self, text: str = "", filters: Sequence[Filter] = ()) -> Totals:
         """How many pairs pass, remembered."""
-        return self._totals(text, check_filters(filters, self.columns))
+        key = (text, check_filters(filters, self.columns))
+        found = self._totals.get(key) or self._count(*key)
+        with self._lock:
+            self._totals[key] = found
+            while len(self._totals) > REMEMBERED:
+                self._totals.popitem(last=False)
+        return found
 
     def _count(self, text: str, filters: tuple[Filter, ...]) -> Totals:
         where, bound = self._where(text, filters)
@@ -218,7 +228,9 @@ class Corpus:
 
     def histogram(self, column: str, text: str = "", filters: Sequence[Filter] = ()) -> Histogram | None:
         """How a column of numbers is distributed in the corpus and in a selection; None if it has no values."""
-        whole = self._whole(column)
+        if column not in self._wholes:
+            self._wholes[column] = self._whole_histogram(column)
+        whole = self._wholes[column]
         if whole is None or not (text.strip() or filters):
             return whole
         where, bound = self._where(text, filters)
@@ -236,7 +248,7 @@ class Corpus:
 
     def _bins(self, name: str, low: float, high: float, where: str, bound: list[Any]) -> tuple[tuple[int, ...], int]:
         width = (high - low) / BINS or 1.0
-        place = f"least(greatest(floor(({name} - ?) / ?), 0), {BINS - 1})"
+        place = f"CASE WHEN {name} IS NOT NULL THEN least(greatest(floor(({name} - ?) / ?), 0), {BINS - 1}) END"
         query = f"SELECT {place} AS bin, count(*) FROM pairs WHERE {where} GROUP BY 1"
         counts = {bin: int(n) for bin, n in self._execute(query, [low, width, *bound]).fetchall()}
         return tuple(counts.get(float(i), 0) for i in range(BINS)), counts.get(None, 0)

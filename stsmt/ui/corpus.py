@@ -64,7 +64,7 @@ class CorpusStudio:
 # -- layout ----------------------------------------------------------------------------------------------------------
 
 
-def corpus_tab(studio: CorpusStudio, app: gr.Blocks, tabs: gr.Tabs) -> None:
+def corpus_tab(studio: CorpusStudio, app: gr.Blocks, tabs: gr.Tabs) -> "Tab":
     """Lay the tab out and connect it; `app` and `tabs` so that a link can open it."""
     with gr.Row(equal_height=False, elem_classes="studio"):
         with gr.Column(min_width=300, scale=3):
@@ -84,13 +84,14 @@ def corpus_tab(studio: CorpusStudio, app: gr.Blocks, tabs: gr.Tabs) -> None:
         found, pair, count, message = send
         found.click(tab.send_found, [count, *parts.form], message, **options)
         pair.click(tab.send_pair, parts.opened, message, **options)
+    return tab
 
 
 def _connect_search(tab: "Tab", builder: Builder) -> None:
     parts, (column, operator, value, add) = tab.parts, builder
     options: dict[str, Any] = {**PRIVATE, **BUSY}
-    inputs = (parts.text, parts.sort, parts.descending, parts.chips, parts.shown, *parts.facets.values())
-    changed = [part.input for part in inputs]  # type: ignore[union-attr]
+    inputs: list[Any] = [part for part in parts.form if part is not parts.opened]
+    changed = [part.input for part in inputs]
     gr.on(changed, tab.refresh, parts.form, parts.outputs, trigger_mode="always_last", **options)
     paging = [*parts.form, parts.pages]
     parts.forward.click(tab.forward, paging, parts.outputs, **options)
@@ -169,7 +170,7 @@ class Tab:
     def _around(self, view: View, shown: Sequence[str], language: Language) -> Updates:
         """Counts, facets, charts and the address."""
         words = to_sentence(view.filters, self.corpus.columns, language)
-        facets = {part: self._facet(name, view, language) for name, part in self.parts.facets.items()}
+        facets: Updates = {part: self._facet(name, view, language) for name, part in self.parts.facets.items()}
         return {
             **facets,
             self.parts.totals: corpus_view.totals(self.corpus, view, words, language),
