@@ -26,7 +26,7 @@ these are, such as {"source_text": "ja", "source_language": {"value": "ja"}, …
 SEARCH_EPILOG = """\
 examples:
   stsmt corpus search 駅 --db corpus.duckdb
-  stsmt corpus search "train station" --where "target_error_rate > 20" --sort -target_error_rate
+  stsmt corpus search "train station" --where "target_error_rate > 20" --sort target_error_rate --descending
   stsmt corpus search "" --where "target_voice in (slt, rms) and split = train" --limit 10 --json
 
 All words must be found, in either language, as parts of words too; width, case and kana do not matter. Filters are
@@ -46,7 +46,8 @@ def add_corpus(verbs: Any) -> None:
     stats = _verb(own, "stats", "what an index holds", "", _stats)
     search = _verb(own, "search", "find pairs", SEARCH_EPILOG, _search)
     search.add_argument("text", metavar="TEXT", help='words in either language; "" for all pairs')
-    search.add_argument("--sort", metavar="COLUMN", help="a column of numbers; -COLUMN for the largest first")
+    search.add_argument("--sort", metavar="COLUMN", help="a column of numbers")
+    search.add_argument("--descending", action="store_true", help="the largest first")
     search.add_argument("--limit", type=int, default=20, metavar="N", help="pairs to show, at most 50 (default: 20)")
     search.add_argument("--cursor", help="where the page before ended")
     for verb in (stats, search):
@@ -132,7 +133,9 @@ def _search(options: argparse.Namespace) -> int:
 
     corpus = Corpus(_db(options))
     filters = check_filters(parse_filters(options.where), corpus.columns)
-    page = corpus.search(options.text, filters, Sort.read(options.sort), options.cursor, options.limit)
+    page = corpus.search(
+        options.text, filters, Sort(options.sort or "number", options.descending), options.cursor, options.limit
+    )
     totals = corpus.count(options.text, filters)
     if options.json:
         found = {"total": totals.pairs, "hours": round(totals.hours, 4), "missing": totals.missing}

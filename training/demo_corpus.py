@@ -24,6 +24,7 @@ CODES_PER_SECOND = 50
 DEFECT_SHARE = 0.1
 ORIGIN = "stsmt phrasebook, synthetic voices"
 LICENCES = {"openjtalk": "CC BY 3.0 (mei)", "flite": "BSD-like (CMU)", "espeak": "espeak-ng output"}
+COLUMNS = ["phrase", "template", "split", "language", "voice", "text", "codes"]
 Row = dict[str, Any]
 
 
@@ -53,6 +54,7 @@ class Donors:
             if phrase.split == split
             and phrase.sides[language]["text"] != pair.target.text
             and voice in (None, phrase.sides[language]["voice"])
+            and is_target(phrase.sides[language])
         ]
         few = self.rng.sample(fitting, min(20, len(fitting)))
         return utterance(min(few, key=lambda row: abs(len(row["codes"]) - len(pair.target.codes))))
@@ -106,14 +108,18 @@ DEFECTS: dict[str, Callable[[Pair, Donors], Utterance]] = {
 
 
 def read_phrases(codes: Path) -> list[Phrase]:
-    """All phrases that are spoken in both languages."""
+    """All phrases that are spoken in both languages, at least once by a voice that models speak."""
     by_phrase: dict[str, dict[Language, Row]] = defaultdict(dict)
-    for row in pq.read_table(
-        codes, columns=["phrase", "template", "split", "language", "voice", "text", "codes"]
-    ).to_pylist():
+    for row in pq.read_table(codes, columns=COLUMNS).to_pylist():
         by_phrase[row["phrase"]][row["language"]] = row
     whole = ((key, sides) for key, sides in by_phrase.items() if len(sides) == len(LANGUAGES))
-    return [Phrase(key, sides["ja"]["template"], sides["ja"]["split"], sides) for key, sides in whole]
+    found = (Phrase(key, sides["ja"]["template"], sides["ja"]["split"], sides) for key, sides in whole)
+    return [phrase for phrase in found if any(map(is_target, phrase.sides.values()))]
+
+
+def is_target(row: Row) -> bool:
+    """Whether a voice speaks that models speak too."""
+    return VOICES[row["voice"]].role == "target"
 
 
 def choose(phrases: Sequence[Phrase], n: int, rng: random.Random) -> list[Phrase]:
