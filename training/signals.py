@@ -35,7 +35,7 @@ from training.recogniser import Judge, reading
 
 CHUNK = 50  # pairs between two savings
 BATCH = 16
-DECIMALS = 4  # more would say nothing and cost bytes
+DECIMALS = 3  # more would say nothing and cost bytes
 CLIPPED = 0.999
 Row = dict[str, float | str | None]
 
@@ -66,17 +66,23 @@ SIDED: dict[str, Callable[[Utterance, Audio], float]] = {
 
 def error_rate(said: Utterance) -> float | None:
     """CER (ja) or WER (en) in percent of what was heard against the reading."""
+    if said.language == "ja" or not said.reading or said.heard is None:
+        return character_error_rate(said)
+    return 100 * float(jiwer.process_words(said.reading, said.heard).wer)
+
+
+def character_error_rate(said: Utterance) -> float | None:
+    """CER in percent, in both languages: it tells more where hardly a whole word is heard right."""
     if not said.reading or said.heard is None:
         return None
-    if said.language == "en":
-        return 100 * float(jiwer.process_words(said.reading, said.heard).wer)
     return 100 * float(jiwer.process_characters(*("".join(x.split()) for x in (said.reading, said.heard))).cer)
 
 
 def side_signals(said: Utterance, audio: Audio) -> Row:
     """All signals of a side that has been heard."""
     measured = {name: measure(said, audio) for name, measure in SIDED.items()} if len(audio.samples) else {}
-    return {**{name: measured.get(name) for name in SIDED}, "error_rate": error_rate(said)}
+    heard = {"error_rate": error_rate(said), "character_error_rate": character_error_rate(said)}
+    return {**{name: measured.get(name) for name in SIDED}, **heard}
 
 
 def pair_signals(pair: Pair) -> Row:
@@ -144,7 +150,7 @@ class Bench:
             for row, side, audio in zip(rows, sides, decode_all(self.codec, sides, self.device), strict=True):
                 heard = self.hear(side, audio)
                 row |= {f"{name}_{key}": value for key, value in side_signals(heard, audio).items()}
-                row |= {f"{name}_heard": heard.heard, f"{name}_reading": heard.reading}
+                row |= {f"{name}_heard": heard.heard, f"{name}_reading": _kept_reading(heard)}
         if self.scorer is not None:
             for row, pair in zip(rows, pairs, strict=True):
                 row["translation_log_probability"] = self.scorer(pair)
@@ -155,6 +161,11 @@ class Bench:
             return side
         heard = self.judge.transcribe([audio], side.language)[0]
         return replace(side, heard=heard, reading=reading(side.text, side.language))
+
+
+def _kept_reading(side: Utterance) -> str | None:
+    """English is read as it is written, so only a Japanese reading says more than the text."""
+    return side.reading if side.language == "ja" else None
 
 
 TEXTS = tuple(f"{side}_{kind}" for side in SIDES for kind in ("heard", "reading"))
@@ -170,7 +181,8 @@ def load_bench(codec: Path, judge: Path | None, translation: Path | None, device
     versions = {f"{side}_{name}": listener for side in SIDES for name in SIDED}
     versions |= {f"{side}_{name}": "1" for side in SIDES for name in ("longest_run", "repeat_share")}
     if judge is not None:
-        versions |= {f"{side}_error_rate": f"{listener}, judge {_digest(judge)}" for side in SIDES}
+        judged = f"{listener}, judge {_digest(judge)}"
+        versions |= {f"{side}_{name}": judged for side in SIDES for name in ("error_rate", "character_error_rate")}
     versions |= {"duration_ratio": "1", "text_ratio": "1"}
     if translation is not None:
         versions["translation_log_probability"] = f"1, model {_digest(translation)}"

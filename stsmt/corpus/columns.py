@@ -48,6 +48,7 @@ _SIGNALS: tuple[tuple[str, str, str, str], ...] = (
     ("loudness", "loudness, {}", "{}の音量", "dBFS"),
     ("clipped_share", "clipped samples, {}", "{}の音割れ率", ""),
     ("error_rate", "recogniser's error rate, {}", "{}の認識誤り率", "%"),
+    ("character_error_rate", "recogniser's error rate by letter, {}", "{}の認識文字誤り率", "%"),
 )
 _PLAIN: tuple[Column, ...] = (
     Column("split", "choice", "split", "分割"),

@@ -16,12 +16,18 @@ import pyarrow as pa
 
 from stsmt import __version__
 from stsmt.corpus.folding import search_forms
-from stsmt.corpus.pairs import CODES, SCHEMA, SIDES
+from stsmt.corpus.pairs import CODES, SCHEMA, SHORT_CODES, SIDES
 from stsmt.corpus.shards import Batch, Shard
 from stsmt.errors import UserError
 
 INDEX_VERSION = 1
-_TYPES = {pa.string(): "VARCHAR", pa.float64(): "DOUBLE", pa.int64(): "BIGINT", CODES: "UINTEGER[]"}
+_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE",
+    pa.int64(): "BIGINT",
+    CODES: "UINTEGER[]",
+    SHORT_CODES: "USMALLINT[]",
+}
 Progress = Callable[[int, int], None]  # pairs done, pairs in all
 
 
@@ -72,7 +78,8 @@ def _fill(
     connection: duckdb.DuckDBPyConnection, shards: Sequence[Shard], fold_kana: bool, progress: Progress | None
 ) -> Report:
     signals = {name: version for shard in shards for name, version in shard.signals.items()}
-    _create(connection, signals)
+    connection.execute("BEGIN")  # as one transaction, rows go to their place at once instead of to the log first
+    _create(connection, signals, CODES if any(shard.codes == CODES for shard in shards) else SHORT_CODES)
     total, rows, left_out, not_numbers = sum(shard.rows for shard in shards), 0, 0, 0
     for shard in shards:
         for batch in shard.batches():
@@ -81,14 +88,15 @@ def _fill(
             not_numbers += batch.not_numbers
             if progress is not None:
                 progress(rows + left_out, total)
+    connection.execute("COMMIT")
     repeated = _drop_repeated(connection)
     report = Report(rows - repeated, left_out, repeated, not_numbers, signals, [shard.name for shard in shards])
     _write_meta(connection, {**vars(report), "version": INDEX_VERSION, "made_by": __version__, "fold_kana": fold_kana})
     return report
 
 
-def _create(connection: duckdb.DuckDBPyConnection, signals: Mapping[str, str]) -> None:
-    columns = [f'"{f.name}" {_TYPES[f.type]}' for f in SCHEMA]
+def _create(connection: duckdb.DuckDBPyConnection, signals: Mapping[str, str], codes: pa.DataType) -> None:
+    columns = [f'"{f.name}" {_TYPES[codes if f.type == CODES else f.type]}' for f in SCHEMA]
     columns += [f"{side}_search VARCHAR" for side in SIDES]
     columns += [f'"{name}" DOUBLE' for name in signals]
     connection.execute(f"CREATE TABLE pairs (number BIGINT, {', '.join(columns)})")

@@ -59,7 +59,7 @@ class Pair:
 
 
 PROVENANCE = ("origin", "licence", "template")
-CODES = pa.list_(pa.uint32())
+CODES, SHORT_CODES = pa.list_(pa.uint32()), pa.list_(pa.uint16())
 _TYPES = {"codes": CODES, "seconds": pa.float64(), "seed": pa.int64()}
 _SIDE_FIELDS = tuple(item.name for item in fields(Utterance))
 SCHEMA = pa.schema(
@@ -145,7 +145,7 @@ def pairs_table(pairs: Sequence[Pair], versions: Mapping[str, str]) -> pa.Table:
     """Pairs as an Arrow table of `SCHEMA` and the signals in `versions`; codes take 16 bits where they can."""
     rows = [to_row(pair) for pair in pairs]
     largest = max((max(row[f"{side}_codes"], default=0) for row in rows for side in SIDES), default=0)
-    codes = pa.list_(pa.uint16() if largest < 2**16 else pa.uint32())
+    codes = SHORT_CODES if largest < 2**16 else CODES
     kept = (f.with_type(codes) if f.type == CODES else f for f in SCHEMA)
     schema = pa.schema([*kept, *((name, pa.float64()) for name in versions)])
     return with_versions(pa.Table.from_pylist(rows, schema=schema), versions)

@@ -29,6 +29,9 @@ PAGE = 50
 MAX_TEXT = 200
 BINS = 24
 REMEMBERED = 256  # counts
+# DuckDB gives rows in the order in which they came in; asked for it by name it would look at all of them before it
+# gives the first page, unasked it stops when the page is full.
+IN_ORDER_OF_FILLING = ""
 IN_LIST = ("number", "id", "source_text", "target_text", "source_language", "target_language", "source_voice",
            "target_voice", "source_seconds", "target_seconds", "split")  # fmt: skip
 
@@ -141,20 +144,19 @@ class Corpus:
     ) -> list[tuple[float | None, int]]:
         """The value and the number of each of the rows that follow a place (or precede it, nearest first)."""
         where, bound = self._where(text, filters)
-        column = self._sort_column(sort)
-        if after is not None:
-            condition, more = _beyond(column, sort.descending, after, backwards)
-            where, bound = f"{where} AND {condition}", [*bound, *more]
-        order = _order(column, sort.descending, backwards)
-        query = f"SELECT {column}, number FROM pairs WHERE {where} ORDER BY {order} LIMIT {limit}"
-        return [(value, int(number)) for value, number in self._execute(query, bound).fetchall()]
+        column, found = self._sort_column(sort), []
+        for condition, more, order in _parts(column, sort.descending, after, backwards):
+            query = f"SELECT {column}, number FROM pairs WHERE {where} AND {condition} {order}"
+            if len(found) < limit:
+                found += self._execute(f"{query} LIMIT {limit - len(found)}", [*bound, *more]).fetchall()
+        return [(value, int(number)) for value, number in found]
 
     def _rows(self, places: Sequence[tuple[float | None, int]]) -> Iterable[dict[str, Any]]:
         """The rows at these places: only now are their texts read."""
         if not places:
             return
-        numbers = ", ".join(str(number) for _, number in places)
-        cursor = self._execute(f"SELECT {', '.join(IN_LIST)} FROM pairs WHERE number IN ({numbers})", [])
+        query = f"SELECT {', '.join(IN_LIST)} FROM pairs WHERE number IN (SELECT unnest(?))"
+        cursor = self._execute(query, [[number for _, number in places]])
         rows = {row[0]: dict(zip(IN_LIST[1:], row[1:], strict=True)) for row in cursor.fetchall()}
         for value, number in places:
             yield rows[number] | {"value": value}
@@ -321,27 +323,31 @@ def open_corpus(db: Path, bundled: Path) -> Corpus | None:
 # -- keyset ----------------------------------------------------------------------------------------------------------
 
 
-def _order(column: str, descending: bool, backwards: bool) -> str:
-    """NULLs last (first when going backwards), ties by number."""
+Part = tuple[str, list[Any], str]  # a condition, its bound values, an ORDER BY
+
+
+def _parts(column: str, descending: bool, place: tuple[float | None, int] | None, backwards: bool) -> list[Part]:
+    """What comes after a place (everything for None), or before it: rows with values, then those without.
+
+    Asking for these apart lets DuckDB skip what lies before the place; in one question it would look at every row.
+    """
     down = descending != backwards
-    ties = "number DESC" if backwards else "number"
+    step, way = ("<", "DESC") if down else (">", "ASC")
+    further, ties = ("<", "number DESC") if backwards else (">", "number")
     if column == "number":
-        return f"number {'DESC' if down else 'ASC'}"
-    return f"{column} {'DESC' if down else 'ASC'} NULLS {'FIRST' if backwards else 'LAST'}, {ties}"
-
-
-def _beyond(column: str, descending: bool, place: tuple[float | None, int], backwards: bool) -> tuple[str, list[Any]]:
-    """What comes after a place, or before it."""
+        condition, bound = ("TRUE", []) if place is None else (f"number {step} ?", [place[1]])
+        return [(condition, bound, f"ORDER BY number {way}" if down else IN_ORDER_OF_FILLING)]
+    values: Part = (f"{column} IS NOT NULL", [], f"ORDER BY {column} {way}, {ties}")
+    missing: Part = (f"{column} IS NULL", [], f"ORDER BY {ties}" if backwards else IN_ORDER_OF_FILLING)
+    if place is None:
+        return [values, missing]
     value, number = place
-    further = "<" if backwards else ">"
-    if column == "number":
-        return f"number {'<' if descending != backwards else '>'} ?", [number]
     if value is None:
-        rest = f"({column} IS NULL AND number {further} ?)"
-        return (f"({rest} OR {column} IS NOT NULL)" if backwards else rest), [number]
-    step = "<" if descending != backwards else ">"
-    ahead = f"{column} {step} ? OR ({column} = ? AND number {further} ?)"
-    return f"({ahead}{'' if backwards else f' OR {column} IS NULL'})", [value, value, number]
+        rest: Part = (f"{missing[0]} AND number {further} ?", [number], missing[2])
+        return [rest, values] if backwards else [rest]
+    condition = f"{column} {step}= ? AND ({column} {step} ? OR number {further} ?)"
+    ahead: Part = (condition, [value, value, number], values[2])
+    return [ahead] if backwards else [ahead, missing]
 
 
 def _write_cursor(sort: Sort, place: tuple[float | None, int]) -> str:

@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stsmt.corpus.pairs import (
+    CODES,
     HIDDEN,
     REQUIRED,
     SCHEMA,
+    SHORT_CODES,
     SIDES,
     SIGNAL_NAME,
     SIGNALS_KEY,
@@ -28,7 +30,7 @@ from stsmt.corpus.pairs import (
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 50_000
 Mapped = str | dict[str, Any]  # the column of the shard, or {"value": …} for all rows
 
 
@@ -113,6 +115,13 @@ class Shard:
         numbers = (f.name for f in self.schema if f.name not in taken and _is_number(f.type))
         return {name: str(versions.get(name, "unknown")) for name in numbers if SIGNAL_NAME.fullmatch(name)}
 
+    @cached_property
+    def codes(self) -> pa.DataType:
+        """The type of its codes: lists of 16 bits where they are so on disk, else of 32."""
+        origins = (self._origin(f"{side}_codes") for side in SIDES)
+        found = [self.schema.field(origin).type.value_type for origin in origins if isinstance(origin, str)]
+        return SHORT_CODES if all(kind in (pa.uint8(), pa.uint16(), pa.null()) for kind in found) else CODES
+
     # -- rows ----------------------------------------------------------------------------------------------------
 
     def batches(self) -> Iterator[Batch]:
@@ -129,7 +138,8 @@ class Shard:
                 yield self._completed(pa.Table.from_batches([part]))
 
     def _completed(self, table: pa.Table) -> Batch:
-        columns = {wanted.name: self._column(table, wanted) for wanted in SCHEMA}
+        schema = (wanted.with_type(self.codes) if wanted.type == CODES else wanted for wanted in SCHEMA)
+        columns = {wanted.name: self._column(table, wanted) for wanted in schema}
         not_numbers = 0
         for name in self.signals:
             columns[name], dropped = _finite(table[name])
