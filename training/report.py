@@ -131,10 +131,11 @@ def _examples_section(examples: Sequence[dict[str, str]]) -> str:
 
 
 def numbers(report: Report) -> str:
-    """The main numbers as one table, a column per set."""
+    """The main numbers with their intervals as one table, a column per set."""
     rows = {(row["set"], row["subject"][:2], row["measure"]): row for row in report["rows"]}
     sets = list(dict.fromkeys(row["set"] for row in report["rows"]))
-    lines = ["| | " + " | ".join(TITLES.get(name, name) for name in sets) + " |", "|---" * (len(sets) + 1) + "|"]
+    heads = [f"{TITLES.get(name, name)} (n = {_counted(report['rows'], name)})" for name in sets]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(sets) + 1) + "|"]
     for label, measure in HEADLINES:
         cells = [" / ".join(_short(rows.get((name, source, measure))) for source in LANGUAGES) for name in sets]
         if any(cell.strip("– /") for cell in cells):
@@ -142,13 +143,23 @@ def numbers(report: Report) -> str:
     counts, model = report["utterances"], report["model"]
     note = (
         f"{model['name']}, revision {model['revision']}; {counts['measured']} of {counts['planned']} utterances, "
-        f"synthetic voices, greedy text, sampled speech, seed {report['seed']}; `{report['command']}`."
+        f"synthetic voices, greedy text, sampled speech, seed {report['seed']}; n is per direction, small figures are "
+        f"95 % intervals; `{report['command']}`."
     )
     return "\n".join([*lines, "", note])
 
 
 def _short(row: Row | None) -> str:
-    return "–" if row is None else _value(row)
+    if row is None:
+        return "–"
+    digits = 2 if row["unit"] == "×" else 1
+    return f"{_value(row)} <sub>{row['low']:.{digits}f}–{row['high']:.{digits}f}</sub>"
+
+
+def _counted(rows: Sequence[Row], name: str) -> str:
+    """Utterances per direction of a set."""
+    counts = {row["n"] for row in rows if (row["set"], row["measure"]) == (name, HEADLINES[0][1])}
+    return "–".join(map(str, sorted(counts))) or "?"
 
 
 def write_readme(report: Report, path: Path) -> None:

@@ -206,7 +206,8 @@ def test_a_whole_run_writes_all_reports(bench: Bench, tiny_checkpoint: Path, tmp
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in page
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n") and readme.endswith("\nafter\n") and "old" not in readme
-    assert "| STT: CER ja / WER en |" in readme and "| unseen sentence | unseen voice |" in readme
+    assert "| STT: CER ja / WER en |" in readme and "| unseen sentence (n = 2) | unseen voice (n = 2) |" in readme
+    assert "<sub>" in readme, "every number has its interval"
 
 
 def test_a_run_goes_on_where_it_stopped(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
