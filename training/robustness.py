@@ -42,7 +42,7 @@ def _stretch(tempo: float = 1.0, semitones: float = 0.0) -> Change:
         stretch.preset(1, rate)
         stretch.setTimeFactor(tempo)
         stretch.setTransposeSemitones(semitones)
-        return stretch.process(samples.astype(np.float32)[None])[0]
+        return np.asarray(stretch.process(samples.astype(np.float32)[None]))[0]
 
     return change
 
