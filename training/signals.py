@@ -75,7 +75,8 @@ def character_error_rate(said: Utterance) -> float | None:
     """CER in percent, in both languages: it tells more where hardly a whole word is heard right."""
     if not said.reading or said.heard is None:
         return None
-    return 100 * float(jiwer.process_characters(*("".join(x.split()) for x in (said.reading, said.heard))).cer)
+    wanted, heard = ("".join(text.split()) for text in (said.reading, said.heard))
+    return 100 * float(jiwer.process_characters(wanted, heard).cer)
 
 
 def side_signals(said: Utterance, audio: Audio) -> Row:

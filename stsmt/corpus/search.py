@@ -144,7 +144,8 @@ class Corpus:
     ) -> list[tuple[float | None, int]]:
         """The value and the number of each of the rows that follow a place (or precede it, nearest first)."""
         where, bound = self._where(text, filters)
-        column, found = self._sort_column(sort), []
+        column = self._sort_column(sort)
+        found: list[tuple[float | None, int]] = []
         for condition, more, order in _parts(column, sort.descending, after, backwards):
             query = f"SELECT {column}, number FROM pairs WHERE {where} AND {condition} {order}"
             if len(found) < limit:
