@@ -137,8 +137,8 @@ def serve(settings: Settings) -> None:
     from stsmt.corpus.search import open_corpus
     from stsmt.translator import Translator
 
-    corpus = open_corpus(Path(settings.db), CORPUS)  # before the model: it is quick, and a wrong file is found at once
     translator = Translator.load(settings.model, settings.engine, settings.device)
+    corpus = open_corpus(Path(settings.db), CORPUS)
     from stsmt.ui import build_app, launch_options
 
     build_app(translator, examples=EXAMPLES, corpus=corpus).launch(

@@ -8,6 +8,8 @@ shown twice or left out, however deep. Rows without a value in the order come la
 import base64
 import binascii
 import json
+import logging
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -25,6 +27,7 @@ from stsmt.corpus.pairs import SCHEMA, Pair, from_row
 from stsmt.corpus.sources import open_shards
 from stsmt.errors import UserError
 
+log = logging.getLogger(__name__)
 PAGE = 50
 MAX_TEXT = 200
 BINS = 24
@@ -311,13 +314,22 @@ class Corpus:
 def open_corpus(db: Path, bundled: Path) -> Corpus | None:
     """The index `db`; where there is none, one of the bundled shard is made first. None if there is neither.
 
+    Where the folder may not be written, the bundled pairs are indexed in a temporary one.
+
     Raises:
-        UserError: if it is no index of this version, or cannot be made.
+        UserError: if `db` is no index of this version.
     """
-    if not db.exists():
-        if not bundled.is_file():
-            return None
-        build_index(open_shards([str(bundled)]), db)
+    if db.exists():
+        return Corpus(db)
+    if not bundled.is_file():
+        return None
+    shards = open_shards([str(bundled)])
+    try:
+        build_index(shards, db)
+    except UserError as error:
+        log.warning("%s Using a temporary one.", error)
+        db = Path(tempfile.mkdtemp(prefix="stsmt-corpus-")) / "corpus.duckdb"
+        build_index(shards, db)
     return Corpus(db)
 
 

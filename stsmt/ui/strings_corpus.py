@@ -6,7 +6,7 @@ CORPUS: dict[str, tuple[str, str]] = {
     **{f"column_{c.name}": (c.english, c.japanese) for c in (*FIXED.values(), *KNOWN_SIGNALS.values())},
     "tab_corpus": ("Corpus", "コーパス"),
     "corpus_search": ("Search in both languages", "日本語と英語で検索"),
-    "corpus_search_hint": ("Parts of words, such as 駅 or stati", "言葉の一部、たとえば 駅 や stati"),
+    "corpus_search_hint": ("Words or parts of them", "言葉、またはその一部"),
     "corpus_sort": ("Order", "並べ方"),
     "corpus_order": ("order of the corpus", "コーパスの順"),
     "corpus_descending": ("Largest first", "大きい順"),

@@ -151,6 +151,13 @@ def test_the_bundled_pairs_are_indexed_where_there_is_no_index(tmp_path: Path) -
     assert open_corpus(tmp_path / "other.duckdb", tmp_path / "missing.parquet") is None
 
 
+def test_where_nothing_may_be_written_the_bundled_pairs_are_there_all_the_same(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "bundled.parquet", make_pairs(3), VERSIONS)
+    corpus = open_corpus(tmp_path / "missing" / "new.duckdb", tmp_path / "bundled.parquet")
+    assert corpus is not None
+    assert corpus.count().pairs == 3
+
+
 def test_a_folder_that_may_not_be_written_gets_a_sentence(tmp_path: Path) -> None:
     write_pairs(tmp_path / "a.parquet", make_pairs(3), VERSIONS)
     with pytest.raises(UserError, match="cannot be written"):
