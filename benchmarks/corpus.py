@@ -25,8 +25,9 @@ import pyarrow.parquet as pq
 
 from stsmt.corpus.filters import parse_filters
 from stsmt.corpus.index import build_index
+from stsmt.corpus.keyset import Sort, write_cursor
 from stsmt.corpus.pairs import SCHEMA, SIDES, with_versions
-from stsmt.corpus.search import Corpus, Sort, _write_cursor
+from stsmt.corpus.search import Corpus
 from stsmt.corpus.shards import Shard
 from stsmt.settings import BUNDLED_MODEL, CORPUS
 
@@ -108,7 +109,7 @@ def questions(corpus: Corpus, raw: duckdb.DuckDBPyConnection, repeat: int, rng: 
         return [timed(lambda value=value: ask(value)) for value in over]  # type: ignore[misc]
 
     places = [rng.randrange(pairs) for _ in range(repeat)]
-    cursors = [_write_cursor(Sort(), (place, place)) for place in places]
+    cursors = [write_cursor(Sort(), (place, place)) for place in places]
     yield Line(
         "page by keyset, order of the corpus",
         measure(lambda cursor: corpus.search(cursor=cursor), cursors),
@@ -118,7 +119,7 @@ def questions(corpus: Corpus, raw: duckdb.DuckDBPyConnection, repeat: int, rng: 
     order, values = Sort("target_error_rate", True), [rng.gammavariate(2, 8) for _ in range(repeat)]
     yield Line(
         "page by keyset, by a signal",
-        measure(lambda v: corpus.search(sort=order, cursor=_write_cursor(order, (v, 0))), values),
+        measure(lambda v: corpus.search(sort=order, cursor=write_cursor(order, (v, 0))), values),
         "p95 ≤ 25",
         measure(
             lambda place: raw.execute(

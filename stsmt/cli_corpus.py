@@ -129,7 +129,8 @@ def _stats(options: argparse.Namespace) -> int:
 
 def _search(options: argparse.Namespace) -> int:
     from stsmt.corpus.filters import check_filters, parse_filters, to_sentence
-    from stsmt.corpus.search import Corpus, Sort
+    from stsmt.corpus.keyset import Sort
+    from stsmt.corpus.search import Corpus
 
     corpus = Corpus(_db(options))
     filters = check_filters(parse_filters(options.where), corpus.columns)

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -81,10 +81,11 @@ def split_of(source_text: str) -> str:
 
 
 def pair_id(source: Utterance, target: Utterance) -> str:
-    """16 hexadecimal digits that depend on the texts, the voices and the sound alone."""
+    """16 hexadecimal digits that depend on the texts, the voices and the sound (or its file's name) alone."""
     digest = hashlib.blake2b(digest_size=8)
     for side in (source, target):
-        said = (side.language, side.text, side.voice, side.audio, list(side.codes))
+        file = PurePath(side.audio).name if side.audio else None
+        said = (side.language, side.text, side.voice, file, list(side.codes))
         digest.update(json.dumps(said, ensure_ascii=True).encode())
     return digest.hexdigest()
 

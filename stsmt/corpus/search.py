@@ -5,9 +5,6 @@ keyset: the next one starts after the last row's place in the order, which `numb
 shown twice or left out, however deep. Rows without a value in the order come last.
 """
 
-import base64
-import binascii
-import json
 import logging
 import tempfile
 import threading
@@ -23,6 +20,7 @@ from stsmt.corpus.columns import Column, columns_of
 from stsmt.corpus.filters import Filter, check_filters, to_sql
 from stsmt.corpus.folding import search_terms
 from stsmt.corpus.index import build_index, open_index
+from stsmt.corpus.keyset import IN_ORDER, Place, Sort, parts, read_cursor, write_cursor
 from stsmt.corpus.pairs import SCHEMA, Pair, from_row
 from stsmt.corpus.sources import open_shards
 from stsmt.errors import UserError
@@ -30,32 +28,11 @@ from stsmt.errors import UserError
 log = logging.getLogger(__name__)
 PAGE = 50
 MAX_TEXT = 200
+SHOWN = 1000  # characters of a text in a list
 BINS = 24
 REMEMBERED = 256  # counts
-# DuckDB gives rows in the order in which they came in; asked for it by name it would look at all of them before it
-# gives the first page, unasked it stops when the page is full.
-IN_ORDER_OF_FILLING = ""
 IN_LIST = ("number", "id", "source_text", "target_text", "source_language", "target_language", "source_voice",
            "target_voice", "source_seconds", "target_seconds", "split")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Sort:
-    """An order: a column of numbers, or `number` for the order of the corpus."""
-
-    column: str = "number"
-    descending: bool = False
-
-    def __str__(self) -> str:
-        return ("-" if self.descending else "") + self.column
-
-    @classmethod
-    def read(cls, text: str | None) -> "Sort":
-        """From `column`, or `-column` for descending."""
-        return cls(text.removeprefix("-"), text.startswith("-")) if text else cls()
-
-
-IN_ORDER = Sort()
 
 
 @dataclass(frozen=True)
@@ -130,10 +107,10 @@ class Corpus:
         Raises:
             UserError: for filters, an order, a cursor or a text that cannot be used.
         """
-        after = _read_cursor(cursor, sort) if cursor else None
+        after = read_cursor(cursor, sort) if cursor else None
         found = self._places(text, filters, sort, after, min(max(limit, 1), PAGE) + 1)
         shown = found[: min(max(limit, 1), PAGE)]
-        next_page = _write_cursor(sort, shown[-1]) if len(found) > len(shown) else None
+        next_page = write_cursor(sort, shown[-1]) if len(found) > len(shown) else None
         return Page(tuple(self._rows(shown)), next_page)
 
     def _places(
@@ -141,25 +118,26 @@ class Corpus:
         text: str,
         filters: Sequence[Filter],
         sort: Sort,
-        after: tuple[float | None, int] | None,
+        after: Place | None,
         limit: int,
         backwards: bool = False,
-    ) -> list[tuple[float | None, int]]:
+    ) -> list[Place]:
         """The value and the number of each of the rows that follow a place (or precede it, nearest first)."""
         where, bound = self._where(text, filters)
         column = self._sort_column(sort)
-        found: list[tuple[float | None, int]] = []
-        for condition, more, order in _parts(column, sort.descending, after, backwards):
+        found: list[Place] = []
+        for condition, more, order in parts(column, sort.descending, after, backwards):
             query = f"SELECT {column}, number FROM pairs WHERE {where} AND {condition} {order}"
             if len(found) < limit:
                 found += self._execute(f"{query} LIMIT {limit - len(found)}", [*bound, *more]).fetchall()
         return [(value, int(number)) for value, number in found]
 
-    def _rows(self, places: Sequence[tuple[float | None, int]]) -> Iterable[dict[str, Any]]:
+    def _rows(self, places: Sequence[Place]) -> Iterable[dict[str, Any]]:
         """The rows at these places: only now are their texts read."""
         if not places:
             return
-        query = f"SELECT {', '.join(IN_LIST)} FROM pairs WHERE number IN (SELECT unnest(?))"
+        columns = ", ".join(f"left({name}, {SHOWN})" if name.endswith("_text") else name for name in IN_LIST)
+        query = f"SELECT {columns} FROM pairs WHERE number IN (SELECT unnest(?))"
         cursor = self._execute(query, [[number for _, number in places]])
         rows = {row[0]: dict(zip(IN_LIST[1:], row[1:], strict=True)) for row in cursor.fetchall()}
         for value, number in places:
@@ -331,47 +309,3 @@ def open_corpus(db: Path, bundled: Path) -> Corpus | None:
         db = Path(tempfile.mkdtemp(prefix="stsmt-corpus-")) / "corpus.duckdb"
         build_index(shards, db)
     return Corpus(db)
-
-
-# -- keyset ----------------------------------------------------------------------------------------------------------
-
-
-Part = tuple[str, list[Any], str]  # a condition, its bound values, an ORDER BY
-
-
-def _parts(column: str, descending: bool, place: tuple[float | None, int] | None, backwards: bool) -> list[Part]:
-    """What comes after a place (everything for None), or before it: rows with values, then those without.
-
-    Asking for these apart lets DuckDB skip what lies before the place; in one question it would look at every row.
-    """
-    down = descending != backwards
-    step, way = ("<", "DESC") if down else (">", "ASC")
-    further, ties = ("<", "number DESC") if backwards else (">", "number")
-    if column == "number":
-        condition, bound = ("TRUE", []) if place is None else (f"number {step} ?", [place[1]])
-        return [(condition, bound, f"ORDER BY number {way}" if down else IN_ORDER_OF_FILLING)]
-    values: Part = (f"{column} IS NOT NULL", [], f"ORDER BY {column} {way}, {ties}")
-    missing: Part = (f"{column} IS NULL", [], f"ORDER BY {ties}" if backwards else IN_ORDER_OF_FILLING)
-    if place is None:
-        return [values, missing]
-    value, number = place
-    if value is None:
-        rest: Part = (f"{missing[0]} AND number {further} ?", [number], missing[2])
-        return [rest, values] if backwards else [rest]
-    condition = f"{column} {step}= ? AND ({column} {step} ? OR number {further} ?)"
-    ahead: Part = (condition, [value, value, number], values[2])
-    return [ahead] if backwards else [ahead, missing]
-
-
-def _write_cursor(sort: Sort, place: tuple[float | None, int]) -> str:
-    return base64.urlsafe_b64encode(json.dumps([str(sort), *place]).encode()).decode()
-
-
-def _read_cursor(cursor: str, sort: Sort) -> tuple[float | None, int]:
-    try:
-        order, value, number = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if order == str(sort) and 0 <= number < 2**62:
-            return (None if value is None else float(value)), int(number)
-    except (ValueError, TypeError, OverflowError, binascii.Error):
-        pass
-    raise UserError("The cursor does not belong to this search; start again without one.")

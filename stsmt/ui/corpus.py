@@ -14,8 +14,9 @@ from gradio.components import Component
 
 from stsmt.corpus.columns import Column
 from stsmt.corpus.filters import Filter, check_filters, parse_filters, read_filters, to_sentence
+from stsmt.corpus.keyset import Sort
 from stsmt.corpus.pairs import Pair
-from stsmt.corpus.search import Corpus, Sort
+from stsmt.corpus.search import Corpus
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES, Language
 from stsmt.ui import corpus_view, plots

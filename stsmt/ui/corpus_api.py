@@ -6,8 +6,9 @@ import gradio as gr
 
 from stsmt.audio import Audio
 from stsmt.corpus.filters import check_filters, read_filters, to_sentence
+from stsmt.corpus.keyset import Sort
 from stsmt.corpus.pairs import Pair, Utterance
-from stsmt.corpus.search import PAGE, Corpus, Sort
+from stsmt.corpus.search import PAGE, Corpus
 from stsmt.ui.forms import shown_errors
 from stsmt.ui.sounds import Sounds
 from stsmt.ui.streaming import pcm

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs
 
 from stsmt.corpus.columns import Column
 from stsmt.corpus.filters import Filter, read_filters
+from stsmt.corpus.keyset import IN_ORDER, Sort
 from stsmt.corpus.pairs import Pair, Utterance
-from stsmt.corpus.search import IN_ORDER, Corpus, Page, Sort
+from stsmt.corpus.search import Corpus, Page
 from stsmt.prompt import Language
 from stsmt.text import normalise_for_scoring
 from stsmt.ui import charts

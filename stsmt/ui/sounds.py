@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from stsmt.audio import MAX_SECONDS, Audio, read_audio
 from stsmt.codec import Codec
@@ -27,6 +28,14 @@ def decoder(codec: Codec) -> Decode:
         return codec.decode(codes)
 
     return decode
+
+
+def _recording(path: str) -> Audio:
+    """The sound of a file, whose place on the server stays out of the messages."""
+    try:
+        return read_audio(Path(path).read_bytes())
+    except OSError:
+        raise UserError("The recording of this pair is not there any more.") from None
 
 
 class Sounds:
@@ -56,7 +65,7 @@ class Sounds:
     def _make(self, utterance: Utterance) -> Audio | None:
         if utterance.codes:
             return self._decode(utterance.codes)
-        return read_audio(utterance.audio) if utterance.audio else None
+        return _recording(utterance.audio) if utterance.audio else None
 
     def _keep(self, key: tuple[str, str], audio: Audio) -> None:
         with self._lock:

@@ -85,5 +85,5 @@ JAPANESE_CORPUS: list[tuple[str, str]] = [
     (r"Filters are a text, or a list .*", "条件は文字列か、項目・比較・値のリストにしてください。"),
     (r"These codes are not of this model's codec.*", "このモデルのコーデックの音声ではないため、再生できません。"),
     (r"The sound of this pair is too long .*", "このペアの音声は長すぎるため、再生できません。"),
-    (r".* is missing or not audio that can be read; .*", "録音が見つからないか、音声として読めません。"),
+    (r"The recording of this pair is not there any more\.", "このペアの録音はもうありません。"),
 ]

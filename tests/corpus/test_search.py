@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from stsmt.corpus.filters import parse_filters
+from stsmt.corpus.keyset import Sort
 from stsmt.corpus.pairs import Pair
-from stsmt.corpus.search import BINS, Corpus, Sort
+from stsmt.corpus.search import BINS, Corpus
 from stsmt.errors import UserError
 from tests.corpus.conftest import index
 from tests.corpus.pairs import make_pair, make_pairs

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,8 @@ from gradio_client.exceptions import AppError
 
 from stsmt.audio import Audio
 from stsmt.corpus.filters import parse_filters
-from stsmt.corpus.search import Corpus, Histogram, Sort
+from stsmt.corpus.keyset import Sort
+from stsmt.corpus.search import Corpus, Histogram
 from stsmt.errors import UserError
 from stsmt.translator import Translator
 from stsmt.ui import build_app, charts, launch_options
@@ -134,6 +136,14 @@ def test_codes_of_another_codec_are_refused(translator: Translator) -> None:
         decode([translator.codec.codebook_size])
     with pytest.raises(UserError, match="too long"):
         decode([0] * 100_000)
+
+
+def test_a_recording_that_is_gone_says_so_without_its_place(tmp_path: Path, translator: Translator) -> None:
+    pair = make_pairs(1)[0]
+    gone = replace(pair, source=replace(pair.source, codes=(), audio=str(tmp_path / "gone.wav")))
+    with pytest.raises(UserError, match="not there any more") as caught:
+        Sounds(decoder(translator.codec)).of(gone, "source")
+    assert str(tmp_path) not in str(caught.value)
 
 
 # -- what is shown ---------------------------------------------------------------------------------------------------
