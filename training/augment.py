@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import soxr
-from numpy.typing import ArrayLike
 from scipy.signal import butter, fftconvolve, sosfilt
 
 RATE_RANGE = (0.92, 1.09)  # joint tempo and pitch change
@@ -65,9 +64,9 @@ class CodeJitter:
         self.levels = np.array(levels)
         self.basis = np.cumprod([1, *levels[:-1]])
 
-    def __call__(self, codes: ArrayLike, rng: random.Random) -> np.ndarray:
+    def __call__(self, heard: Sequence[int] | np.ndarray, rng: random.Random) -> np.ndarray:
         """A changed copy [frames'] of codes [frames]; at least one code is left."""
-        codes, noise = np.array(codes, np.int64), np.random.default_rng(rng.getrandbits(32))
+        codes, noise = np.array(heard, np.int64), np.random.default_rng(rng.getrandbits(32))
         moved = noise.random(len(codes)) < noise.uniform(0, MOVED)
         digit = noise.integers(len(self.levels), size=len(codes))
         level = codes // self.basis[digit] % self.levels[digit]
