@@ -271,7 +271,7 @@ class Tab:
             around = self._around(shown, list(PLOTS), language)
             for part in self.parts.facets.values():
                 around[part] = {**around[part], "value": updates.pop(part)}
-            around[self.parts.link] = json.dumps(shown.link()) if view else "{}"
+            around[self.parts.link] = json.dumps(shown.link()) if view else ""
             yield updates | self._page(shown, [None], language) | around
             if view is not None:
                 yield {self.tabs: gr.Tabs(selected="corpus")}
