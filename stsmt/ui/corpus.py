@@ -43,6 +43,9 @@ Updates = dict[Component, Any]
 READ_ADDRESS = "() => [window.location.search]"
 WRITE_ADDRESS = """(link) => {
   const url = new URL(window.location), wanted = JSON.parse(link || '{}');
+  const opened = wanted.pair && wanted.pair !== url.searchParams.get('pair');
+  if (opened && window.innerWidth < 700)  // there the pair stands below the list
+    document.querySelector('.pair-column').scrollIntoView({behavior: 'smooth'});
   for (const key of ['tab', 'q', 'where', 'sort', 'pair']) url.searchParams.delete(key);
   for (const [key, value] of Object.entries(wanted)) url.searchParams.set(key, value);
   window.history.replaceState(null, '', url);
@@ -73,7 +76,7 @@ def corpus_tab(studio: CorpusStudio, app: gr.Blocks, tabs: gr.Tabs) -> "Tab":
     with gr.Row(equal_height=False, elem_classes="studio"):
         with gr.Column(min_width=300, scale=3):
             parts, builder = search_side(studio.corpus)
-        with gr.Column(min_width=300, scale=2):
+        with gr.Column(min_width=300, scale=2, elem_classes="pair-column"):
             parts.pair = pair_side(rated=studio.ratings_of is not None)
             send = send_side() if studio.on_send is not None else None
     tab = Tab(studio, parts, tabs)

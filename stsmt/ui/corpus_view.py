@@ -171,8 +171,9 @@ def _signal(corpus: Corpus, name: str, version: str, value: float | None, langua
     title = html.escape(say("corpus_version", language, version=version))
     picture = charts.strip(whole, value) if whole is not None else ""
     return (
-        f'<tr><th scope="row" title="{title}">{html.escape(column.label(language))}</th>'
-        f"<td>{html.escape(shown)}</td><td>{picture}</td><td>{html.escape(above)}</td></tr>"
+        f'<tr><th scope="row" class="name" title="{title}">{html.escape(column.label(language))}</th>'
+        f'<td class="fact">{html.escape(shown)}</td><td class="fact">{picture}</td>'
+        f'<td class="fact">{html.escape(above)}</td></tr>'
     )
 
 
