@@ -110,11 +110,16 @@ def test_the_guide_knows_the_phones_of_every_run_of_speech(prompt: PromptFormat)
     )
     assert {span.row for span in batch.spans} == {0, 1}
     for span in batch.spans:
+        language = labels.names[span.labels[0]][:2]
+        assert [labels.names[i] for i in span.labels] == [f"{language}:{phone}" for phone in "aiu"]
+        if span.text:
+            words = prompt.decode_text(batch.ids[span.row, span.start : span.stop].tolist())
+            assert words in {row["text"] for row in rows if row["language"] == language}
+            continue
         speech = batch.ids[span.row, span.start : span.stop]
         assert all(int(token) in prompt.speech_ids for token in speech)
         assert int(batch.ids[span.row, span.stop]) not in prompt.speech_ids
-        language = labels.names[span.labels[0]][:2]
-        assert [labels.names[i] for i in span.labels] == [f"{language}:{phone}" for phone in "aiu"]
+    assert {span.text for span in batch.spans} == {True, False}
 
 
 def test_the_guide_teaches_the_layers_below_it_alone(prompt: PromptFormat) -> None:
