@@ -1,9 +1,11 @@
-"""A phone guide for the language model: CTC over phones at a middle layer, on the positions that hold speech.
+"""A phone guide for the language model: CTC over phones at a middle layer, where speech or a text to be spoken stands.
 
 An attention model finds out slowly which speech a letter stands for: templates are learnt long before slots. Joint
 CTC and attention training (Watanabe et al. 2017, "Hybrid CTC/Attention Architecture for End-to-End Speech
 Recognition") shortens that search: lower layers are made to hear phones, so that what text attends to already says
-what was spoken. The head serves training alone and is thrown away.
+what was spoken. A text that is about to be spoken is made to know its pronunciation in the same way, every token as
+several frames (Libovický and Helcl 2018, "End-to-End Non-Autoregressive Neural Machine Translation with CTC"), so that
+speech finds its place in it. The heads serve training alone and are thrown away.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,15 +19,18 @@ from torch.nn.utils.rnn import pad_sequence
 from stsmt.prompt import Example, Language, PromptFormat, Task
 from training.recogniser import ctc_loss, index_labels
 
+FRAMES_PER_TOKEN = 8  # of text: more phones than any token of the vocabulary usually has
+
 
 @dataclass(frozen=True)
 class Span:
-    """Positions `start` to `stop` of a row hold speech in which the phones `labels` are heard."""
+    """Positions `start` to `stop` of a row hold speech in which the phones `labels` are heard, or `text` read so."""
 
     start: int
     stop: int
     labels: list[int]
     row: int = 0
+    text: bool = False
 
 
 class PhoneLabels:
@@ -45,12 +50,17 @@ class PhoneLabels:
         if example.target_codes is not None:
             text = example.source_text if example.task is Task.TTS else example.target_text
             spoken.append((example.target_language, text))
-        found = zip(speech_runs(prompt, ids), spoken, strict=True)
-        return [
-            Span(start, stop, self._numbers[language, text])
-            for (start, stop), (language, text) in found
-            if text is not None and len(self._numbers[language, text]) < stop - start
-        ]
+        runs = speech_runs(prompt, ids)
+        spans = []
+        for (start, stop), (language, text) in zip(runs, spoken, strict=True):
+            if text is not None and len(labels := self._numbers[language, text]) < stop - start:
+                spans.append(Span(start, stop, labels))
+        if example.target_codes is not None and spoken[-1][1] is not None:
+            language, text = spoken[-1]
+            place = find_tokens(ids[: runs[-1][0]], prompt.encode_text(text))
+            if place and len(labels := self._numbers[language, text]) < FRAMES_PER_TOKEN * (place[1] - place[0]):
+                spans.append(Span(*place, labels, text=True))
+        return spans
 
 
 def speech_runs(prompt: PromptFormat, ids: Sequence[int]) -> list[tuple[int, int]]:
@@ -65,12 +75,21 @@ def speech_runs(prompt: PromptFormat, ids: Sequence[int]) -> list[tuple[int, int
     return runs
 
 
+def find_tokens(ids: Sequence[int], wanted: Sequence[int]) -> tuple[int, int] | None:
+    """Start and stop of the last place where `wanted` stands in `ids`."""
+    for start in range(len(ids) - len(wanted), -1, -1):
+        if wanted and list(ids[start : start + len(wanted)]) == list(wanted):
+            return start, start + len(wanted)
+    return None
+
+
 class PhoneGuide(nn.Module):
-    """The CTC head; it listens in on the output of one layer of the model."""
+    """The CTC heads; they listen in on the output of one layer of the model."""
 
     def __init__(self, layer: nn.Module, hidden: int, labels: int) -> None:
         super().__init__()
         self.norm, self.head = nn.LayerNorm(hidden), nn.Linear(hidden, labels)
+        self.text_head = nn.Linear(hidden, FRAMES_PER_TOKEN * labels)
         self.heard: Tensor | None = None
         layer.register_forward_hook(self._listen)
 
@@ -78,11 +97,15 @@ class PhoneGuide(nn.Module):
         self.heard = output if isinstance(output, Tensor) else output[0]
 
     def loss(self, spans: Sequence[Span]) -> Tensor:
-        """Mean CTC loss per phone over the spans of the batch that the model saw last; 0 without any."""
+        """Mean CTC loss per phone over the spans of the batch that the model saw last, speech plus text; 0 without."""
         assert self.heard is not None
-        if not spans:
-            return self.heard.new_zeros(())
-        states = pad_sequence([self.heard[s.row, s.start : s.stop] for s in spans], batch_first=True)
-        lengths = torch.tensor([s.stop - s.start for s in spans])
-        mask = torch.arange(states.shape[1]) < lengths[:, None]
-        return ctc_loss(self.head(self.norm(states)), mask, [s.labels for s in spans])
+        total = self.heard.new_zeros(())
+        for text, head, frames in ((False, self.head, 1), (True, self.text_head, FRAMES_PER_TOKEN)):
+            chosen = [s for s in spans if s.text == text]
+            if chosen:
+                states = pad_sequence([self.heard[s.row, s.start : s.stop] for s in chosen], batch_first=True)
+                logits = head(self.norm(states)).unflatten(-1, (frames, -1)).flatten(1, 2)
+                lengths = torch.tensor([frames * (s.stop - s.start) for s in chosen])
+                mask = torch.arange(logits.shape[1]) < lengths[:, None]
+                total = total + ctc_loss(logits, mask, [s.labels for s in chosen])
+        return total
