@@ -13,7 +13,7 @@ from typing import Any
 import krippendorff
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 CONFIDENCE = 0.95
 MIN_N = 3
@@ -76,7 +76,7 @@ def mean(scores: Sequence[float]) -> Interval:
     value, n = float(np.mean(scores)), len(scores)
     if n < MIN_N:
         return Interval(value, None, None, n)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(scores, ddof=1) / np.sqrt(n))
+    half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.std(scores, ddof=1) / np.sqrt(n))
     return Interval(value, value - half, value + half, n)
 
 
