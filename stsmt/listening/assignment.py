@@ -56,7 +56,7 @@ def behind(state: State, rater: Rater) -> list[str]:
     Each kind gets one seeded place in each block of 1 / rate items; if it is taken, the next one.
     """
     plan = _plan(state)
-    served = [shown.item.kind for shown in _served(state, rater)]
+    served: list[str] = [shown.item.kind for shown in _served(state, rater)]
     found = []
     for kind, rate in (("gold", plan.gold_rate), ("trap", plan.trap_rate), ("anchor", plan.anchor_rate)):
         if rate > 0:

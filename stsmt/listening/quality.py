@@ -21,7 +21,7 @@ MIN_TRAPS = 1
 TRAP_SHARE = 0.5
 MIN_RATINGS = 8  # before variance, speed and correlation say anything
 MIN_VARIANCE = 0.1
-MIN_PACE = 1.0  # median of time taken / length of the sound: less means that clips were not heard one after the other
+MIN_PACE = 0.95  # median of time taken / length of the sound: people also need a moment to think
 MIN_CORRELATION = 0.1
 
 Value = float | None

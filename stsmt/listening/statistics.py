@@ -138,7 +138,7 @@ def rater_offsets(observations: Sequence[Observation], rounds: int = 100) -> dic
 
 
 def _group_sums(values: Floats, groups: NDArray[np.intp], count: int) -> Floats:
-    return np.bincount(groups, weights=values, minlength=count)
+    return np.asarray(np.bincount(groups, weights=values, minlength=count), np.float64)
 
 
 def normalised(observations: Sequence[Observation]) -> list[Observation]:
@@ -168,13 +168,15 @@ def bradley_terry(outcomes: Sequence[Outcome], seed: int = 0, ridge: float = RID
     P(first beats second) = 1 / (1 + exp(strength of second − strength of first)): Bradley & Terry, Biometrika 39
     (1952), 324-345. Intervals from the cluster bootstrap over raters and items.
     """
+    if not outcomes:
+        return {}
     names = sorted({name for o in outcomes for name in (o.first, o.second)})
     place = {name: i for i, name in enumerate(names)}
     pairs = np.array([(place[o.first], place[o.second]) for o in outcomes], np.intp).reshape(-1, 2)
     scores = np.array([o.score for o in outcomes], np.float64)
     fit = _fitter(pairs, scores, len(names), ridge)
     strengths = fit(np.ones(len(scores)))
-    weights = cluster_weights([o.rater for o in outcomes], [o.item for o in outcomes], seed) if outcomes else None
+    weights = cluster_weights([o.rater for o in outcomes], [o.item for o in outcomes], seed)
     games = np.bincount(pairs.ravel(), minlength=len(names))
     if weights is None:
         return {name: Interval(float(strengths[i]), None, None, int(games[i])) for name, i in place.items()}

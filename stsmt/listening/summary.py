@@ -131,11 +131,12 @@ def pair_table(ratings: Iterable[Rating]) -> dict[str, dict[str, dict[str, Any]]
 def outcomes(ratings: Iterable[Rating], question: str) -> list[Outcome]:
     """The comparisons that say something of strength: wins and ties; "both bad" is counted elsewhere."""
     asked = [r for r in ratings if r.choice and r.choice != "both_bad" and r.questions == (question,)]
-    return [
-        Outcome(r.rater, r.item.id, *r.item.conditions[:2], 0.5 if r.winner is None else float(r.winner == 0))
-        for r in asked
-        if r.item.conditions[0] != r.item.conditions[1]
-    ]
+    rows = [(r, r.item.conditions[0], r.item.conditions[1]) for r in asked]
+    return [Outcome(r.rater, r.item.id, one, two, _score(r)) for r, one, two in rows if one != two]
+
+
+def _score(rating: Rating) -> float:
+    return 0.5 if rating.winner is None else float(rating.winner == 0)
 
 
 def comparison_table(ratings: Sequence[Rating]) -> list[dict[str, Any]]:

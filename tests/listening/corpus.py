@@ -113,6 +113,7 @@ def whole(shown: Shown) -> dict[str, list[list[float]]]:
 
 def answer(shown: Shown, score: int = 4, **given: Any) -> Answer:
     """The same score on every scale, or the first target."""
+    choice = given.pop("choice", "a")
     if shown.questions[0].startswith("preference"):
-        return Answer(choice=given.pop("choice", "a"), **given)
+        return Answer(choice=choice, **given)
     return Answer(dict.fromkeys(shown.questions, score), **given)
