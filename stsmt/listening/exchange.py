@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from stsmt.errors import UserError
 from stsmt.listening.events import Damage, EventLog, Reader, parse, read_events
 from stsmt.listening.quality import standings
 from stsmt.listening.questions import QUESTIONS
+from stsmt.listening.raters import Rater
 from stsmt.listening.state import Rating
 from stsmt.listening.summary import replay
 
@@ -33,9 +34,14 @@ def rows(folder: Path | str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """
     events, damage = read_events(folder)
     state = replay(events)
-    judged = standings(state.raters.values(), state.ratings())
-    made = [_row(r, judged[r.rater].state if r.rater in judged else "unknown") for r in state.ratings()]
+    made = rows_of(state.ratings(), state.raters.values())
     return made, {"rows": len(made), "events": len(events), "last_event": _watermark(events), **damage.to_json()}
+
+
+def rows_of(ratings: Sequence[Rating], raters: Iterable[Rater]) -> list[dict[str, Any]]:
+    """One row per answer, with the standing of its rater."""
+    judged = standings(raters, ratings)
+    return [_row(r, judged[r.rater].state if r.rater in judged else "unknown") for r in ratings]
 
 
 def _watermark(events: Sequence[Any]) -> dict[str, Any] | None:

@@ -288,6 +288,11 @@ class ListeningTest:
         with self._turn():
             return dict(self._own(rater, presentation).heard)
 
+    def answer(self, rater: str, presentation: str) -> Answer | None:
+        """What the rater answered before taking it back or to change it."""
+        with self._turn():
+            return self._own(rater, presentation).answer
+
     def standing(self, rater: str) -> Standing:
         """Whether a rater's answers count, and why not."""
         with self._turn():

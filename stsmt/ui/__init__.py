@@ -10,6 +10,7 @@ from stsmt.ui import live
 from stsmt.ui.about import about
 from stsmt.ui.api import endpoints
 from stsmt.ui.forms import read_examples
+from stsmt.ui.listening import Listening, listening_tab
 from stsmt.ui.live import Studio
 from stsmt.ui.streaming import Memory, provide_ffmpeg
 from stsmt.ui.strings import label, translations
@@ -19,8 +20,8 @@ MAX_UPLOAD = "50mb"  # 60 s of speech in any sensible format; longer recordings 
 STYLE = Path(__file__).with_name("style.css")
 
 
-def build_app(translator: Translator, *, examples: Path | None = None) -> gr.Blocks:
-    """The whole page; `examples` is a folder with clips and their `examples.json`."""
+def build_app(translator: Translator, *, examples: Path | None = None, listening: Listening | None = None) -> gr.Blocks:
+    """The whole page; `examples`: a folder with clips and their `examples.json`; `listening`: a test to take part in."""
     studio = Studio(
         memory=Memory(translator),
         voices=dict(translator.prompt.voices),
@@ -39,6 +40,9 @@ def build_app(translator: Translator, *, examples: Path | None = None) -> gr.Blo
                 live.text_to_speech(studio)
             with gr.Tab(label("tab_stt"), id="stt"):
                 live.speech_to_text(studio)
+            if listening is not None:
+                with gr.Tab(label("listening_tab"), id="listening"):
+                    listening_tab(listening)
             with gr.Tab(label("tab_about"), id="about"):
                 about(translator.card)
         endpoints(studio.memory, live.MODEL)

@@ -10,9 +10,11 @@ import gradio as gr
 
 from stsmt.prompt import Language
 from stsmt.ui.about_texts import ABOUT
+from stsmt.ui.strings_listening import LISTENING, LISTENING_SENTENCES
 
 TEXTS: dict[str, tuple[str, str]] = {
     **ABOUT,
+    **LISTENING,
     # -- the page
     "head": (
         """# Speech translation studio
@@ -120,6 +122,7 @@ one pass) and **cascade** (three separate requests: recognise, translate the tex
 
 # Sentences of `UserError` and of `Result`, which the library words in English: a pattern and its Japanese sentence.
 JAPANESE_SENTENCES: list[tuple[str, str]] = [
+    *LISTENING_SENTENCES,
     (r"There is no recording; .*", "まだ音声がありません。マイクで録音するか、ファイルを選んでください。"),
     (r"(?:.*) is empty; give a recording\.", "ファイルが空です。録音を選んでください。"),
     (r"The recording is empty; .*", "録音が空です。話すか、録音を選んでください。"),
