@@ -21,7 +21,7 @@ STYLE = Path(__file__).with_name("style.css")
 
 
 def build_app(translator: Translator, *, examples: Path | None = None, listening: Listening | None = None) -> gr.Blocks:
-    """The whole page; `examples`: a folder with clips and their `examples.json`; `listening`: a test to take part in."""
+    """The whole page; `examples`: a folder of clips and their `examples.json`; `listening`: a test to take part in."""
     studio = Studio(
         memory=Memory(translator),
         voices=dict(translator.prompt.voices),

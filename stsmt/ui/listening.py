@@ -89,9 +89,9 @@ def listening_tab(listening: Listening) -> None:
     """Lay the tab out, connect it, and register its endpoints."""
     gr.HTML("", js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_classes="quiet")
     page = _page(listening.login)
+    listening_endpoints(listening.test)  # before the page's handlers, which would take the endpoints' names
     _connect(page, Desk(listening, page))
     results_section(listening.test)
-    listening_endpoints(listening.test)
 
 
 def _page(login: bool) -> Page:

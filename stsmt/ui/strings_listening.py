@@ -181,7 +181,7 @@ LISTENING_SENTENCES: list[tuple[str, str]] = [
     (r"Please answer every question; .*", "すべての質問に答えてください。"),
     (r"These questions were not asked: .*", "尋ねていない質問への回答があります。"),
     (r"A score is a whole number .*", "点数は1から5の整数です。"),
-    (r"Please choose one of: a, b, .*", "A、B、T、Nのどれかを選んでください。"),
+    (r"Please choose one of: .*", "A、B、T、Nのどれかを選んでください。"),
     (r"This item asks for scores, .*", "この項目では選択ではなく点数を付けてください。"),
     (r"Unknown flag; .*", "その問題点はありません。"),
     (r"A comment has at most (\d+) characters; .*", r"コメントは\1文字以内にしてください。"),
