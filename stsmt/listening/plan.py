@@ -86,6 +86,19 @@ def make_plan(
     return Plan(name, tuple(made), **options)
 
 
+def starting_plan(
+    items: Items, pair_ids: Sequence[str], golds: Mapping[str, Mapping[str, int]] | None = None, count: int = 60
+) -> Plan:
+    """What is rated where nobody has planned anything: as many pairs of each condition, with traps.
+
+    `golds`: pairs whose scores are obvious, by question; the first of them are practised on.
+    """
+    known = dict(golds or {})
+    practice = {pair_id: known.pop(pair_id) for pair_id in list(known)[: min(3, len(known) // 2)]}
+    chosen = stratified([p for p in pair_ids if p not in known and p not in practice], items.condition, count)
+    return make_plan(items, "start", chosen, golds=known, trainings=practice, traps=count // 10)
+
+
 def _traps(items: Items, pair_ids: Sequence[str], count: int, seed: int) -> list[Item]:
     """Mismatched pairs of the same direction."""
     made: list[Item] = []

@@ -74,8 +74,8 @@ class ListeningTest:
     def __init__(self, items: Items, log: EventLog, plan: Plan | None = None) -> None:
         self.items, self._log, self._state = items, log, State()
         with self._turn():
-            if plan is not None and plan != self._state.plan:
-                self._record(Event("plan", "", plan.to_json()))
+            if plan is not None:
+                self.start_round(plan)
 
     # -- who ---------------------------------------------------------------------------------------------------------
 
@@ -326,6 +326,17 @@ class ListeningTest:
             if new:
                 self._record(Event("plan", "", replace(self._plan, items=(*self._plan.items, *new)).to_json()))
             return len(new)
+
+    def start_round(self, plan: Plan) -> None:
+        """Rate by this plan from now on; the same plan again changes nothing."""
+        with self._turn():
+            if plan != self._state.plan:
+                self._record(Event("plan", "", plan.to_json()))
+
+    @property
+    def has_plan(self) -> bool:
+        with self._turn():
+            return self._state.plan is not None
 
     @property
     def plan(self) -> Plan:

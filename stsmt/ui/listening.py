@@ -15,7 +15,10 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from stsmt.listening.backup import BackupStatus
+from stsmt.listening.backup import Backup, BackupStatus
+from stsmt.listening.events import EventLog
+from stsmt.listening.items import Items
+from stsmt.listening.plan import Plan
 from stsmt.listening.protocol import ListeningTest, Receipt
 from stsmt.listening.quality import Standing
 from stsmt.listening.questions import COMPETENCES
@@ -83,6 +86,23 @@ class Listening:
     test: ListeningTest
     backup: Callable[[], BackupStatus] | None = None
     login: bool = False
+
+
+def open_listening(
+    items: Items, folder: str, plan: Callable[[], Plan], *, repository: str = "", login: bool = False
+) -> Listening:
+    """The test in a folder of ratings, with its copy in a dataset on the Hub if a `repository` is named.
+
+    `plan` is asked only where no round has been started yet.
+
+    Raises:
+        UserError: if the folder cannot be written, or earlier ratings cannot be fetched or read.
+    """
+    backup = Backup(folder, repository) if repository else None
+    test = ListeningTest(items, EventLog(folder, guard=backup.lock if backup else None))
+    if not test.has_plan:
+        test.start_round(plan())
+    return Listening(test, backup.status if backup else None, login)
 
 
 def listening_tab(listening: Listening) -> None:
