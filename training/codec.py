@@ -30,7 +30,6 @@ CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a 
 BATCH = 12
 RATE = 1e-3
 CTC_WEIGHT = 1.0
-SPECTRAL_SHARE = 0.5  # of the decoder's own stage: then the discriminators join
 CRITIC_RATE = 3e-4
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
@@ -159,8 +158,11 @@ def draw_crops(heard: Sequence[Heard], rng: random.Random, hop: int) -> tuple[Te
     return torch.stack(waves), torch.stack(codes)[..., None]
 
 
-def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, seed: int, device: str) -> None:
-    """Stage two: the decoder alone, on final codes, later against discriminators; rewrites `work/codec`."""
+def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, alone: float, seed: int, device: str) -> None:
+    """Stage two: the decoder alone, on final codes; rewrites `work/codec`.
+
+    For the share `alone` of the time there are spectral losses only, then the discriminators join.
+    """
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
     codec.requires_grad_(False)
     decoder = codec.acoustic_decoder.requires_grad_(True)
@@ -177,7 +179,7 @@ def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, seed: i
         with torch.autocast(device, torch.bfloat16):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
         loss = sound = spectral(made, real)
-        if budget.progress > SPECTRAL_SHARE:
+        if budget.progress >= alone:
             # The discriminators do not see the outermost frames: a crop has no context there.
             inner = slice(2 * hop, -2 * hop)
             critic_loss = critic.critic_loss(made[:, inner], real[:, inner])
@@ -195,6 +197,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
     parser.add_argument("--minutes", type=float, default=30, help="joint stage; 0 skips it")
     parser.add_argument("--decoder", type=float, default=0, help="minutes of the decoder's own stage")
+    parser.add_argument("--alone", type=float, default=0.5, help="share of that before the discriminators join")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
@@ -204,7 +207,8 @@ def main() -> None:
         train = [s for s in corpus if s.split == "train"]
         train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
     if a.decoder:
-        train_decoder(a.work, read_heard(a.work), minutes=a.decoder, seed=a.seed, device=a.device)
+        heard = read_heard(a.work)
+        train_decoder(a.work, heard, minutes=a.decoder, alone=a.alone, seed=a.seed, device=a.device)
 
 
 if __name__ == "__main__":

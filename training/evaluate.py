@@ -25,6 +25,7 @@ from stsmt.translator import Translator
 from training import report
 from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record, measure
 from training.phrasebook.grammar import Phrase
+from training.robustness import CONDITIONS
 from training.summary import summarise
 
 EXAMPLES = 10  # listed per direction
@@ -36,8 +37,10 @@ SETS: dict[str, HeldOutSet] = {
         HeldOutSet("unseen_sentence", "test", "target", tuple(PARTS)),
         HeldOutSet("unseen_voice", "test", "unseen", FROM_SPEECH),
         HeldOutSet("unseen_template", "unseen_template", "target", tuple(PARTS)),
+        *(HeldOutSet(name, "test", "target", ("stt",), alter) for name, alter in CONDITIONS.items()),
     )
 }
+MAIN = [name for name in SETS if name not in CONDITIONS]
 
 
 # -- what to measure -------------------------------------------------------------------------------------------------
@@ -195,7 +198,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--judge", type=Path, default=Path("assets/judge"), help="folder of the judge")
     parser.add_argument("--n", type=int, default=100, help="utterances per set and direction (default: 100)")
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder of the report; is resumed")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=MAIN, metavar="SET", help=", ".join(MAIN))
+    parser.add_argument(
+        "--robustness", action="store_true", help="also what noise, rooms, tempo, pitch … do to listening"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--readme", type=Path, help="file in which to replace the numbers")
     parser.add_argument("--minutes", type=float, help="stop after so many; run again to go on")
@@ -217,7 +223,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     bench = Bench(
         Translator.load(options.model, options.engine, options.device), Judge.load(options.judge), speak, reading
     )
-    items = plan([SETS[name] for name in options.sets], list(phrases()), names, options.n, options.seed)
+    sets = [SETS[name] for name in dict.fromkeys([*options.sets, *(CONDITIONS if options.robustness else ())])]
+    items = plan(sets, list(phrases()), names, options.n, options.seed)
     return measure_and_write(bench, items, options)
 
 

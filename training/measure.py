@@ -14,12 +14,12 @@ from stsmt.prompt import LANGUAGES, Example, Field, Language, Mode, Task, other_
 from stsmt.requests import Request, Result
 from stsmt.translator import Translator
 from training.phrasebook.grammar import Phrase
+from training.robustness import Alter
 
 Record = dict[str, Any]
 Role = Literal["target", "unseen"]
 Speak = Callable[[str, Language, str], Audio]
 Reading = Callable[[str, Language], str]
-Alter = Callable[[Audio, int], Audio]
 
 
 class Judge(Protocol):

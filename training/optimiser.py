@@ -14,7 +14,8 @@ class Optimisers:
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]]) -> None:
         self.parameters: list[nn.Parameter] = []
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in named:
             hidden = parameter.ndim == 2 and not any(part in name for part in NOT_HIDDEN)
             (matrices if hidden else others).append(parameter)

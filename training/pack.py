@@ -121,7 +121,7 @@ class Packed:
     positions: Tensor
     labels: Tensor
     weights: Tensor
-    spans: list[Span] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list, kw_only=True)
 
     def to(self, device: str) -> "Packed":
         tensors = (self.ids, self.keep, self.positions, self.labels, self.weights)

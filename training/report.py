@@ -7,6 +7,7 @@ from typing import Any
 
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
+from training.robustness import CONDITIONS
 from training.summary import MEASURES
 
 Report = dict[str, Any]
@@ -14,6 +15,7 @@ Row = dict[str, Any]
 OPENING, CLOSING = "<!-- numbers -->", "<!-- /numbers -->"
 TITLES = {"unseen_sentence": "unseen sentence", "unseen_voice": "unseen voice", "unseen_template": "unseen template"}
 
+CLEAN = "unseen_sentence"
 ORDER = [measure.key for measure in MEASURES]
 JA_EN = "ja→en / en→ja"
 
@@ -56,7 +58,10 @@ PLOTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def write(report: Report, out: Path) -> None:
     """`report.json`, `report.md` and its plots."""
     (out / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    drawn = [name for name, title, measures in PLOTS if draw(report["rows"], title, measures, out / f"{name}.png")]
+    main = [row for row in report["rows"] if row["set"] not in CONDITIONS]
+    drawn = [name for name, title, measures in PLOTS if draw(main, title, measures, out / f"{name}.png")]
+    if draw_robustness(report["rows"], out / "robustness.png"):
+        drawn.append("robustness")
     (out / "report.md").write_text(markdown(report, drawn), encoding="utf-8")
 
 
@@ -131,10 +136,11 @@ def _examples_section(examples: Sequence[dict[str, str]]) -> str:
 
 
 def numbers(report: Report) -> str:
-    """The main numbers as one table, a column per set."""
+    """The main numbers with their intervals as one table, a column per set."""
     rows = {(row["set"], row["subject"][:2], row["measure"]): row for row in report["rows"]}
-    sets = list(dict.fromkeys(row["set"] for row in report["rows"]))
-    lines = ["| | " + " | ".join(TITLES.get(name, name) for name in sets) + " |", "|---" * (len(sets) + 1) + "|"]
+    sets = list(dict.fromkeys(row["set"] for row in report["rows"] if row["set"] not in CONDITIONS))
+    heads = [f"{TITLES.get(name, name)} (n = {_counted(report['rows'], name)})" for name in sets]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(sets) + 1) + "|"]
     for label, measure in HEADLINES:
         cells = [" / ".join(_short(rows.get((name, source, measure))) for source in LANGUAGES) for name in sets]
         if any(cell.strip("– /") for cell in cells):
@@ -142,13 +148,23 @@ def numbers(report: Report) -> str:
     counts, model = report["utterances"], report["model"]
     note = (
         f"{model['name']}, revision {model['revision']}; {counts['measured']} of {counts['planned']} utterances, "
-        f"synthetic voices, greedy text, sampled speech, seed {report['seed']}; `{report['command']}`."
+        f"synthetic voices, greedy text, sampled speech, seed {report['seed']}; n is per direction, small figures are "
+        f"95 % intervals; `{report['command']}`."
     )
     return "\n".join([*lines, "", note])
 
 
 def _short(row: Row | None) -> str:
-    return "–" if row is None else _value(row)
+    if row is None:
+        return "–"
+    digits = 2 if row["unit"] == "×" else 1
+    return f"{_value(row)} <sub>{row['low']:.{digits}f}–{row['high']:.{digits}f}</sub>"
+
+
+def _counted(rows: Sequence[Row], name: str) -> str:
+    """Utterances per direction of a set."""
+    counts = {row["n"] for row in rows if (row["set"], row["measure"]) == (name, HEADLINES[0][1])}
+    return "–".join(map(str, sorted(counts))) or "?"
 
 
 def write_readme(report: Report, path: Path) -> None:
@@ -189,6 +205,29 @@ def draw(rows: Sequence[Row], title: str, measures: Sequence[str], path: Path) -
     axes.set_title(title)
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside lower center", fontsize="small", ncols=3)
+    figure.savefig(path, dpi=110)
+    return True
+
+
+def draw_robustness(rows: Sequence[Row], path: Path) -> bool:
+    """Recognition errors under every condition beside the clean sentences; False if no condition was measured."""
+    errors = {(row["set"], row["subject"]): row for row in rows if row["measure"] == "stt.transcript.error"}
+    shown = [name for name in (CLEAN, *CONDITIONS) if (name, "ja") in errors and (name, "en") in errors]
+    if not set(shown) - {CLEAN}:
+        return False
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for shift, language in ((-0.1, "ja"), (0.1, "en")):
+        points = [errors[name, language] for name in shown]
+        places = [index + shift for index in range(len(shown))]
+        axes.errorbar(places, [row["value"] for row in points], _spans(points), fmt="o", capsize=3, label=language)
+    axes.set_xticks(range(len(shown)), [TITLES.get(name, name) for name in shown], rotation=40, ha="right")
+    axes.set_title("STT error in % (CER ja, WER en) of spoiled recordings: lower is better")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
     figure.savefig(path, dpi=110)
     return True
 

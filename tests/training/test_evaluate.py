@@ -15,6 +15,7 @@ from stsmt.prompt import Language
 from stsmt.translator import Translator
 from training import evaluate
 from training.evaluate import (
+    MAIN,
     SETS,
     claim,
     examples,
@@ -81,7 +82,7 @@ def items(n: int = 2, names: Sequence[str] = ("unseen_sentence",)) -> list[Item]
 
 
 def test_no_training_phrase_is_ever_measured() -> None:
-    planned = items(100, list(SETS))
+    planned = items(100, MAIN)
     assert {item.phrase.split for item in planned} == {"test", "unseen_template"}
     assert all(item.phrase.split == item.held_out.split for item in planned)
     assert len({item.key for item in planned}) == len(planned) == 2 * (12 + 12 + 3)
@@ -206,7 +207,8 @@ def test_a_whole_run_writes_all_reports(bench: Bench, tiny_checkpoint: Path, tmp
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in page
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n") and readme.endswith("\nafter\n") and "old" not in readme
-    assert "| STT: CER ja / WER en |" in readme and "| unseen sentence | unseen voice |" in readme
+    assert "| STT: CER ja / WER en |" in readme and "| unseen sentence (n = 2) | unseen voice (n = 2) |" in readme
+    assert "<sub>" in readme, "every number has its interval"
 
 
 def test_a_run_goes_on_where_it_stopped(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,12 @@ def test_joint_training_reaches_every_part_and_leaves_codes_spread() -> None:
     assert [name for name in silent if "masked_spec_embed" not in name] == []
 
 
-def test_the_decoder_stage_keeps_the_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec_training, "SPECTRAL_SHARE", 0.0)  # the discriminators are there from the first step
+def test_the_decoder_stage_keeps_the_codes(tmp_path: Path) -> None:
     codec = codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
     corpus = [s for s in make_spoken(16) if s.frames > codec_training.CROP_FRAMES]
     codes = encode_corpus(codec, corpus, "cpu")
     heard = [(s.samples, c.astype(np.int64)) for s, c in zip(corpus, codes, strict=True)]
-    codec_training.train_decoder(tmp_path, heard, minutes=0.002, seed=0, device="cpu")
+    codec_training.train_decoder(tmp_path, heard, minutes=0.002, alone=0.0, seed=0, device="cpu")
     after = codec_training.Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32).eval()
     assert np.array_equal(encode_corpus(after, corpus[:1], "cpu")[0], codes[0])
     changed = after.acoustic_decoder.head.linear.weight - codec.acoustic_decoder.head.linear.weight
