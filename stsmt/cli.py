@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from stsmt.audio import check_speech, check_writable, read_audio, wav_bytes, write_wav
-from stsmt.cli_ratings import add_ratings, run_ratings
+from stsmt.cli_ratings import add_ratings
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES, Mode, Task
 from stsmt.requests import Request, Result
@@ -70,12 +70,12 @@ def make_parser() -> argparse.ArgumentParser:
         verb.add_argument("--seed", default="0", metavar="N", help="another seed speaks another time (default: 0)")
         verb.add_argument("--json", action="store_true", help="print the whole result as one JSON document")
     _add_serve(verbs)
-    models = list(verbs.choices.values())
-    add_ratings(verbs)
-    for verb in models:
+    for verb in verbs.choices.values():
         verb.add_argument("--model", metavar="MODEL", help="checkpoint folder or owner/name@revision")
         verb.add_argument("--engine", metavar="ENGINE", help=f"what runs the language model: {' or '.join(ENGINES)}")
         verb.add_argument("--device", metavar="DEVICE", help="cpu (default), cuda, cuda:1 …")
+        verb.set_defaults(run=_serve if verb is verbs.choices["serve"] else _answer)
+    add_ratings(verbs)
     return parser
 
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         options = make_parser().parse_args(arguments)
-        return {"serve": _serve, "ratings": run_ratings}.get(options.verb, _answer)(options)
+        return int(options.run(options))
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2

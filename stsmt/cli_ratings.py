@@ -19,6 +19,7 @@ def add_ratings(verbs: Any) -> None:
     into = actions.add_parser("import", help="add the events of another folder; those already here stay as they are")
     into.add_argument("source", metavar="FROM", help="a folder of ratings, or one file events-….jsonl")
     for action in actions.choices.values():
+        action.set_defaults(run=run_ratings)
         action.add_argument("--ratings", metavar="DIR", help="folder of ratings (default: STSMT_RATINGS, or ratings)")
 
 

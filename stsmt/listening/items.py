@@ -1,10 +1,11 @@
 """What can be heard: clips of pairs, and the items that a rater is asked about."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from stsmt.audio import Audio
+from stsmt.errors import UserError
 from stsmt.prompt import Language
 
 Side = Literal["source", "target"]
@@ -26,6 +27,39 @@ class Items(Protocol):
     def condition(self, pair_id: str) -> str:
         """What is compared between pairs (system, voice, round …); raters never see it."""
         ...
+
+
+@dataclass(frozen=True)
+class PairItems:
+    """`Items` from functions: a pair by its id (with `source` and `target`, each with `text` and `language`), the sound
+    of a side, and what pairs are compared by."""
+
+    ids: Callable[[], Iterable[str]]
+    pair: Callable[[str], Any]
+    sound: Callable[[Any, str], Audio | None]
+    compared: Callable[[Any], str]
+
+    def pair_ids(self) -> Iterable[str]:
+        return self.ids()
+
+    def audio(self, pair_id: str, side: Side) -> Audio:
+        """Raises:
+        UserError: if the pair does not exist or has no sound.
+        """
+        audio = self.sound(self.pair(pair_id), side)
+        if audio is None or not len(audio.samples):
+            raise UserError("A pair without sound cannot be rated.")
+        return audio
+
+    def text(self, pair_id: str, side: Side) -> str:
+        return str(getattr(self.pair(pair_id), side).text)
+
+    def language(self, pair_id: str, side: Side) -> Language:
+        language: Language = getattr(self.pair(pair_id), side).language
+        return language
+
+    def condition(self, pair_id: str) -> str:
+        return self.compared(self.pair(pair_id))
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,23 @@ def starting_plan(
     return make_plan(items, "start", chosen, golds=known, trainings=practice, traps=count // 10)
 
 
+# What a defect that was planted on purpose makes obvious.
+PLANTED = {"wrong_translation": {"adequacy": 1}, "swapped_audio": {"adequacy": 1}, "wrong_language": {"adequacy": 1}}
+SOUND = {"adequacy": 5}
+
+
+def planted_golds(
+    planted: Iterable[tuple[str, str | None]], count: int = 20, seed: int = 0
+) -> dict[str, dict[str, int]]:
+    """Golds from pair ids and what was planted in them (None: nothing): half of them bad, half of them good."""
+    rows = sorted(planted, key=lambda row: row[0])
+    bad = sample([pair_id for pair_id, defect in rows if defect in PLANTED], count // 2, seed)
+    good = sample([pair_id for pair_id, defect in rows if defect is None], count // 2, seed)
+    defects = dict(rows)
+    alternating = [pair_id for both in zip(bad, good) for pair_id in both]
+    return {pair_id: PLANTED.get(str(defects[pair_id]), SOUND) for pair_id in alternating}
+
+
 def _traps(items: Items, pair_ids: Sequence[str], count: int, seed: int) -> list[Item]:
     """Mismatched pairs of the same direction."""
     made: list[Item] = []

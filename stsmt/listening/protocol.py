@@ -6,18 +6,18 @@ Buttons, keyboard and programs all come through `ListeningTest`, so that nobody 
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
-from stsmt.listening.answers import check_answer, feedback
+from stsmt.listening.answers import check_answer
 from stsmt.listening.assignment import has_room, next_item, questions_for
 from stsmt.listening.events import ID, Damage, Event, EventLog
 from stsmt.listening.items import Item, Items, make_item
 from stsmt.listening.plan import Plan, fraction
 from stsmt.listening.playback import check_heard, joined, read_ranges
-from stsmt.listening.quality import Standing, standing
+from stsmt.listening.quality import Standing, standing, standings
 from stsmt.listening.questions import LABELS, heard_for
 from stsmt.listening.raters import (
     Rater,
@@ -27,45 +27,12 @@ from stsmt.listening.raters import (
     identity_credential,
     new_code,
 )
+from stsmt.listening.replies import Progress, Receipt, Shown, receipt_of, shown_of
 from stsmt.listening.state import Answer, Presentation, Rating, State
+from stsmt.listening.statistics import Interval
+from stsmt.listening.summary import counted, pair_means
 
 CHECK_TRIES = 3  # of the headphone check; who fails them all may go on, and the summary says so
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a rater may know of a presentation: nothing about voice, system, signals or other ratings.
-
-    `seconds`: the clips to hear, in order, with their lengths. `heard`: the share of each that was heard before.
-    """
-
-    id: str
-    questions: tuple[str, ...]
-    seconds: dict[str, float]
-    is_training: bool
-    source_language: str
-    target_language: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "questions": list(self.questions)}
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """The acknowledgement of an answer: it is on the disk. `feedback`: for training, the right scores by question."""
-
-    presentation: str
-    event: str
-    feedback: dict[str, tuple[int, int]] | None = None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How many items a rater has rated and skipped, and how many are left now."""
-
-    rated: int
-    skipped: int
-    left: int
 
 
 class ListeningTest:
@@ -154,9 +121,9 @@ class ListeningTest:
             for shown in self._state.open_ones(rater):
                 if shown.item.kind == "training" or has_room(self._state, shown.item, rater, now):
                     self._record(Event("resume", rater, {"presentation": shown.id}))
-                    return _shown(shown)
+                    return shown_of(shown)
             item = next_item(self._state, who, now)
-            return _shown(self._serve(who, item)) if item is not None else None
+            return shown_of(self._serve(who, item)) if item is not None else None
 
     def _serve(self, rater: Rater, item: Item) -> Presentation:
         questions = questions_for(rater, item, self._plan)
@@ -211,7 +178,7 @@ class ListeningTest:
             shown = self._own(rater, presentation)
             known = self._known(event_id)
             if known and shown.changed_by == event_id:
-                return _receipt(shown)
+                return receipt_of(shown)
             if known:
                 raise UserError("This event id was used before; give each event its own.")
             if shown.status != "open":
@@ -224,7 +191,7 @@ class ListeningTest:
                 raise UserError("This item has waited too long and others have rated it; please go on to the next.")
             data = _about(shown, answer=answer.to_json(), played=heard)
             self._record(_event("submit", rater, data, event_id))
-            return _receipt(shown)
+            return receipt_of(shown)
 
     def edit(self, rater: str, presentation: str, answer: Answer) -> Receipt:
         """Change an answer that was given; the earlier one stays in the log."""
@@ -234,7 +201,7 @@ class ListeningTest:
                 raise UserError("There is no answer to change; rate the item first.")
             check_answer(answer, shown.questions)
             self._record(Event("edit", rater, _about(shown, answer=answer.to_json())))
-            return replace(_receipt(shown), feedback=None)
+            return replace(receipt_of(shown), feedback=None)
 
     def flag(self, rater: str, presentation: str, flags: Iterable[str]) -> None:
         """Mark defects, whatever else is answered."""
@@ -268,7 +235,7 @@ class ListeningTest:
             if not has_room(self._state, shown.item, rater, self._log.now()):
                 raise UserError("This item cannot come back: others have rated it in the meantime.")
             self._record(Event("undo", rater, _about(shown, undoes=shown.changed_by)))
-            return _shown(shown)
+            return shown_of(shown)
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -296,12 +263,21 @@ class ListeningTest:
     def standing(self, rater: str) -> Standing:
         """Whether a rater's answers count, and why not."""
         with self._turn():
-            return standing(self._rater(rater), self._state.ratings())
+            return standing(self._rater(rater), self._state.ratings_beside(rater))
 
     def ratings(self) -> list[Rating]:
         """All answers that stand."""
         with self._turn():
             return self._state.ratings()
+
+    def counted(self) -> list[Rating]:
+        """Those about pairs, by raters who are not excluded."""
+        ratings = self.ratings()
+        return counted(ratings, standings(self.raters(), ratings))
+
+    def means(self, pair_id: str) -> dict[str, Interval]:
+        """What raters said of a pair, by question."""
+        return pair_means(self.counted(), pair_id)
 
     def raters(self) -> list[Rater]:
         with self._turn():
@@ -391,14 +367,3 @@ def _about(shown: Presentation, **data: Any) -> dict[str, Any]:
 
 def _event(kind: str, rater: str, data: dict[str, Any], event_id: str | None) -> Event:
     return Event(kind, rater, data) if event_id is None else Event(kind, rater, data, event_id)
-
-
-def _receipt(shown: Presentation) -> Receipt:
-    told = feedback(shown) if shown.item.kind == "training" else None
-    return Receipt(shown.id, shown.changed_by, told)
-
-
-def _shown(shown: Presentation) -> Shown:
-    item = shown.item
-    languages = item.source_language, item.target_language
-    return Shown(shown.id, shown.questions, dict(shown.seconds), item.kind == "training", *languages)

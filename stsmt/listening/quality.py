@@ -108,18 +108,18 @@ def correlation(rater: str, ratings: Sequence[Rating]) -> Measure:
     All questions together, each centred on the others' mean of that question, so that an easy question and a hard one
     do not look like agreement.
     """
-    others: dict[tuple[str, str], list[int]] = {}
-    own: dict[tuple[str, str], int] = {}
+    others: dict[tuple[str, str, str], list[int]] = {}
+    own: dict[tuple[str, str, str], int] = {}
     for rating in ratings:
         if rating.item.kind in KNOWN_KINDS:
             continue
         for name, score in rating.scores.items():
             if rating.rater == rater:
-                own[(rating.item.id, name)] = score
+                own[(rating.plan, rating.item.id, name)] = score
             else:
-                others.setdefault((rating.item.id, name), []).append(score)
+                others.setdefault((rating.plan, rating.item.id, name), []).append(score)
     shared = sorted(own.keys() & others.keys())
-    mine, theirs = ([], []) if not shared else _centred([(n, own[(i, n)], np.mean(others[(i, n)])) for i, n in shared])
+    mine, theirs = ([], []) if not shared else _centred([(key[2], own[key], np.mean(others[key])) for key in shared])
     value = pearson(mine, theirs)
     return Measure("correlation", value, len(shared), _judged(value, len(shared), MIN_CORRELATION))
 

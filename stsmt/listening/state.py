@@ -122,6 +122,12 @@ class State:
         rated = [shown for shown in self.presentations.values() if shown.status == "rated" and shown.answer]
         return [_rating(shown) for shown in sorted(rated, key=lambda shown: (shown.closed_at, shown.id))]
 
+    def ratings_beside(self, rater: str) -> list[Rating]:
+        """The answers of a rater, and those of others to the same items: enough to judge this rater."""
+        keys = {(shown.plan, shown.item.id) for shown in self.of_rater.get(rater, ())}
+        shown = [one for key in sorted(keys) for one in self.of_item[key]]
+        return [_rating(one) for one in shown if one.status == "rated" and one.answer]
+
     # -- one method per kind of event --------------------------------------------------------------------------------
 
     def _join(self, event: Event) -> None:

@@ -11,6 +11,7 @@ from stsmt.listening.quality import Standing, standings
 from stsmt.listening.raters import Rater
 from stsmt.listening.state import Rating, State
 from stsmt.listening.statistics import (
+    Interval,
     Observation,
     Outcome,
     bradley_terry,
@@ -126,6 +127,12 @@ def pair_table(ratings: Iterable[Rating]) -> dict[str, dict[str, dict[str, Any]]
                 "normalised": mean([fair[i].score for i in own]).value,
             }
     return found
+
+
+def pair_means(ratings: Iterable[Rating], pair_id: str) -> dict[str, Interval]:
+    """What raters said of one pair: the mean of each question, with its interval if there are enough ratings."""
+    found = by_question(rating for rating in ratings if rating.item.targets[0].pair_id == pair_id)
+    return {question: mean([o.score for _, o in rows]) for question, rows in sorted(found.items())}
 
 
 def outcomes(ratings: Iterable[Rating], question: str) -> list[Outcome]:

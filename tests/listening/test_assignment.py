@@ -3,13 +3,15 @@
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stsmt.errors import UserError
-from stsmt.listening.plan import borderline, make_plan, sample, stratified, suspected
+from stsmt.listening.items import PairItems
+from stsmt.listening.plan import borderline, make_plan, planted_golds, sample, starting_plan, stratified, suspected
 from tests.listening.corpus import Corpus, Stage, answer, whole
 
 
@@ -178,6 +180,26 @@ def test_a_trap_mismatches_pairs_of_one_direction() -> None:
     for item in traps:
         assert item.source.pair_id != item.targets[0].pair_id
         assert corpus.language(item.targets[0].pair_id, "target") == item.target_language
+
+
+def test_planted_defects_give_golds_and_a_plan_to_start_with() -> None:
+    corpus = Corpus(30)
+    planted = [(f"p{i}", "wrong_translation" if i % 3 == 0 else "noise" if i == 1 else None) for i in range(30)]
+    golds = planted_golds(planted, 8)
+    assert sorted(scores["adequacy"] for scores in golds.values()) == [1, 1, 1, 1, 5, 5, 5, 5]
+    plan = starting_plan(corpus, list(corpus.pair_ids()), golds, count=10)
+    kinds = Counter(item.kind for item in plan.items)
+    assert kinds == {"rating": 10, "gold": 5, "training": 3, "trap": 1}
+
+
+def test_items_can_be_made_of_any_corpus() -> None:
+    sides = SimpleNamespace(
+        source=SimpleNamespace(text="駅", language="ja"), target=SimpleNamespace(text="a", language="en")
+    )
+    items = PairItems(lambda: ["x"], lambda pair_id: sides, lambda pair, side: None, lambda pair: "voice")
+    assert (items.text("x", "source"), items.language("x", "target"), items.condition("x")) == ("駅", "en", "voice")
+    with pytest.raises(UserError, match="without sound"):
+        items.audio("x", "target")
 
 
 def test_a_plan_with_impossible_rates_is_refused() -> None:

@@ -53,6 +53,12 @@ def test_normalised_means_forgive_a_generous_rater(stage: Stage) -> None:
     assert found["p0"]["adequacy"]["normalised"] - found["p1"]["adequacy"]["normalised"] == pytest.approx(2.0)
 
 
+def test_a_pair_shows_its_ratings_so_far(stage: Stage) -> None:
+    found = stage.test.means("p0")
+    assert found["adequacy"].n == 4 and found["adequacy"].value == pytest.approx(4.25) and found["adequacy"].enough
+    assert stage.test.means("p9") == {}
+
+
 def test_names_and_codes_are_in_no_table_and_no_export(stage: Stage, tmp_path: Path) -> None:
     _, code = stage.test.join("Secret Name", "both", consent=True)
     export(stage.folder, tmp_path / "out.jsonl")
