@@ -61,13 +61,15 @@
     if (next) { if (next.ended) next.currentTime = 0; next.play(); }
   }
 
+  let turn = 0; // which scale the next digit is for, where all are answered (after an undo)
   function choose(key) {
     const scales = [...document.querySelectorAll("#rating-form .scale")].filter(seen);
     const fitting = scales.filter((scale) => labelOf(scale, key));
     const focused = fitting.find((scale) => scale.contains(document.activeElement));
     const open = fitting.find((scale) => !scale.querySelector("input:checked"));
-    const label = labelOf(focused ?? open ?? fitting.at(-1), key);
-    label?.querySelector("input")?.click();
+    const scale = focused ?? open ?? fitting[turn % fitting.length];
+    turn = fitting.indexOf(scale) + 1;
+    labelOf(scale, key)?.querySelector("input")?.click();
     if (!focused) document.activeElement?.blur();
   }
 
@@ -83,11 +85,12 @@
     const presses = event.target.matches?.("button, a, audio, summary, input[type=checkbox]");
     const key = event.key.toLowerCase();
     if (presses && (key === " " || key === "enter")) return;
-    const actions = { " ": play, enter: () => click("rating-submit"), u: () => click("rating-undo"), s: () => click("rating-skip") };
-    const action = actions[key] ?? (/^[1-5abtn]$/.test(key) ? () => choose(key) : null);
-    if (!action) return;
+    const buttons = { enter: "rating-submit", u: "rating-undo", s: "rating-skip" };
+    if (key === " ") play();
+    else if (/^[1-5abtn]$/.test(key)) choose(key);
+    else if (buttons[key]) { turn = 0; click(buttons[key]); }
+    else return;
     event.preventDefault();
-    action();
   });
   // After a click with the mouse the keys belong to the form again, not to the button that was clicked.
   document.addEventListener("click", (event) => {

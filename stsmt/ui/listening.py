@@ -223,6 +223,7 @@ class Desk:
                 passed = side == session.side
                 self._test.record_check(session.rater, passed, device or "")
                 updates = self._room(session, language)
+                del updates[self._page.notice]  # the resume code stays until the first answer
                 return updates if passed else updates | {self._page.notice: _notice(tell("check_again", language))}
 
         return handler

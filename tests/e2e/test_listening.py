@@ -28,10 +28,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(translator: Translator, folder: Path) -> Iterator[str]:
-    """An app with a listening test of four pairs and one comparison."""
-    corpus = Corpus(4, seconds=0.8)
+    """An app with a listening test of three pairs and one comparison."""
+    corpus = Corpus(5, seconds=0.8)
     rates: dict[str, Any] = {"gold_rate": 0.0, "trap_rate": 0.0, "anchor_rate": 0.0}
-    plan = make_plan(corpus, "scripted", ["p0", "p1", "p2"], overlap=2, comparisons=[("p2", "p3")], **rates)
+    plan = make_plan(corpus, "scripted", ["p0", "p1", "p2"], overlap=2, comparisons=[("p3", "p4")], **rates)
     app = build_app(translator, listening=Listening(ListeningTest(corpus, EventLog(folder), plan)))
     _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield address
@@ -61,7 +61,7 @@ def join(page: Any, name: str) -> str:
         if page.locator("#rating-form").is_visible():
             break
         page.locator(f"#side-{side}").click()
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(2500)
     page.locator("#rating-form").wait_for()
     return code.group()
 
@@ -144,7 +144,7 @@ def test_a_phone_shows_it_in_japanese_without_scrolling_sideways(open_page: Open
         if page.locator("#rating-form").is_visible():
             break
         page.locator(f"#side-{side}").click()
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(2500)
     page.locator("#rating-form").wait_for()
     assert page.evaluate(SCROLL) <= 390
     assert "__i18n__" not in page.locator("body").inner_text()
