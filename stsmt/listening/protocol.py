@@ -255,6 +255,11 @@ class ListeningTest:
         with self._turn():
             return dict(self._own(rater, presentation).heard)
 
+    def is_open(self, rater: str, presentation: str) -> bool:
+        """Whether an item still waits for an answer."""
+        with self._turn():
+            return self._own(rater, presentation).status == "open"
+
     def answer(self, rater: str, presentation: str) -> Answer | None:
         """What the rater answered before taking it back or to change it."""
         with self._turn():

@@ -7,6 +7,7 @@ One visitor's page goes through three rooms (door, check, form) and an end. What
 import html
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from stsmt.errors import UserError
 from stsmt.listening.backup import Backup, BackupStatus
 from stsmt.listening.events import EventLog
 from stsmt.listening.items import Items
@@ -231,17 +233,20 @@ class Desk:
     def submit(self, visitor: gr.Request, session: Session, *values: Any) -> Updates:
         language = visitor_language(visitor)
         with shown_errors(language):
-            answer, heard = self._page.form.read(values, session.questions)
+            answer, item, heard = self._page.form.read(values, session.questions)
+            if item != session.presentation:  # the page has missed an update: what it shows must not rate another item
+                return self._room(session, language)
             receipt = self._test.submit(session.rater, session.presentation, answer, heard)
             return self._room(session, language) | {self._page.notice: _feedback(receipt, language)}
 
     def skip(self, visitor: gr.Request, session: Session, *values: Any) -> Updates:
         language = visitor_language(visitor)
         with shown_errors(language):
-            answer, _ = self._page.form.read(values, session.questions)
-            if answer.flags:
-                self._test.flag(session.rater, session.presentation, answer.flags)
-            self._test.skip(session.rater, session.presentation)
+            answer, item, _ = self._page.form.read(values, session.questions)
+            if self._test.is_open(session.rater, item):  # if not, another page of this rater has dealt with it
+                if answer.flags:
+                    self._test.flag(session.rater, item, answer.flags)
+                self._test.skip(session.rater, item)
             return self._room(session, language)
 
     def undo(self, visitor: gr.Request, session: Session) -> Updates:
@@ -252,8 +257,9 @@ class Desk:
 
     def report(self, session: Session, heard: str) -> None:
         """Keep what was heard so far; a report that is not accepted is not worth a message."""
-        if session.presentation and (played := read_heard(heard)):
-            self._test.play(session.rater, session.presentation, played)
+        with suppress(UserError):
+            if session.presentation and (played := read_heard(heard)):
+                self._test.play(session.rater, session.presentation, played)
 
     # -- rooms -------------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class RatingForm:
     preferences: dict[str, gr.Radio]
     flags: gr.CheckboxGroup
     comment: gr.Textbox
+    item: gr.Textbox
     heard: gr.Textbox
     submit: gr.Button
     skip: gr.Button
@@ -54,30 +55,30 @@ class RatingForm:
     @property
     def inputs(self) -> list[Component]:
         """What an answer is read from, in the order of `read`; the last one is filled by the page (`WITH_HEARD`)."""
-        return [*self.scales.values(), *self.preferences.values(), self.flags, self.comment, self.heard]
+        return [*self.scales.values(), *self.preferences.values(), self.flags, self.comment, self.item, self.heard]
 
     @property
     def outputs(self) -> list[Component]:
         return [self.about, *self.players.values(), *self.inputs]
 
-    def read(self, values: tuple[Any, ...], questions: tuple[str, ...]) -> tuple[Answer, Any]:
-        """The answer to `questions`, and what was heard, from the values of `inputs`.
+    def read(self, values: tuple[Any, ...], questions: tuple[str, ...]) -> tuple[Answer, str, Any]:
+        """The answer to `questions`, the item that the page shows, and what was heard, from the values of `inputs`.
 
         Raises:
             UserError: if the page reports what was heard in no readable form.
         """
         names = [*self.scales, *self.preferences]
-        *given, flags, comment, heard = values
+        *given, flags, comment, item, heard = values
         chosen = {name: value for name, value in zip(names, given, strict=True) if name in questions}
         scores = {name: int(value) for name, value in chosen.items() if name in self.scales and value is not None}
         choice = next((value for name, value in chosen.items() if name in self.preferences), None)
-        return Answer(scores, choice, tuple(flags or ()), comment or ""), read_heard(heard)
+        return Answer(scores, choice, tuple(flags or ()), comment or ""), item, read_heard(heard)
 
     def filled(self, test: ListeningTest, rater: str, shown: Shown, language: Language) -> Updates:
         """Show an item; what was answered before (and taken back) is filled in."""
         before = test.answer(rater, shown.id) or Answer()
         updates: Updates = {self.about: _about(shown, language), self.flags: list(before.flags), self.heard: ""}
-        updates[self.comment] = before.comment
+        updates |= {self.comment: before.comment, self.item: shown.id}
         for clip, player in self.players.items():
             sound = pcm(test.sound(rater, shown.id, clip)) if clip in shown.seconds else None
             updates[player] = gr.update(value=sound, visible=sound is not None)
@@ -118,9 +119,9 @@ def rating_form() -> RatingForm:
         skip = gr.Button(word("skip"), scale=1, min_width=90, elem_id="rating-skip")
         undo = gr.Button(word("undo"), scale=1, min_width=90, elem_id="rating-undo")
     gr.Markdown(word("keys"), elem_classes="took")
-    heard = gr.Textbox(visible=False)
+    item, heard = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
     report = gr.Button(visible="hidden", elem_id="report-heard")
-    return RatingForm(about, players, scales, preferences, flags, comment, heard, submit, skip, undo, report)
+    return RatingForm(about, players, scales, preferences, flags, comment, item, heard, submit, skip, undo, report)
 
 
 def _player(clip: str) -> gr.Audio:

@@ -52,7 +52,7 @@ class Visit:
         state = self.stage.test._state.presentations[self.session.presentation]
         whole = {clip: [[0, seconds]] for clip, seconds in state.seconds.items()}
         self.stage.clock.wait(10)
-        return [*scales, *choices, [], "", json.dumps(whole if heard is None else heard)]
+        return [*scales, *choices, [], "", self.session.presentation, json.dumps(whole if heard is None else heard)]
 
 
 @pytest.fixture
@@ -118,10 +118,33 @@ def test_a_closed_browser_resumes_at_the_same_item(visit: Visit) -> None:
     assert len(visit.stage.test.ratings()) == 1
 
 
+def test_a_page_that_missed_an_update_does_not_rate_another_item(visit: Visit) -> None:
+    through_the_door(visit)
+    values = visit.answers()
+    visit.do("submit", *values)
+    shown = visit.session.presentation
+    visit.do("submit", *values)  # the page still shows the first item
+    assert len(visit.stage.test.ratings()) == 1
+    assert visit.session.presentation == shown
+    visit.do("skip", *values)
+    assert visit.session.presentation == shown
+
+
+def test_a_visitor_who_is_logged_in_needs_no_code(stage: Stage) -> None:
+    data = {"name": "Simulated", "preferred_username": "sim", "profile": "", "picture": "", "sub": "123"}
+    profile = gr.OAuthProfile(data)
+    visit = Visit(stage)
+    for _ in range(2):
+        visit.shown.update(visit.desk.log_in(visitor(), profile, Session(), "", "both", True))
+        assert visit.room() == "check"
+    assert len(stage.test.raters()) == 1
+    assert visit.desk.log_in(visitor(), None, Session(), "", "both", True) == {visit.page.session: Session()}
+
+
 def test_skipping_with_a_flag_keeps_the_flag(visit: Visit) -> None:
     through_the_door(visit)
     values = visit.answers()
-    values[-3] = ["noise"]
+    values[-4] = ["noise"]
     visit.do("skip", *values)
     kinds = [event.kind for event in read_events(visit.stage.folder)[0]]
     assert kinds.count("flag") == kinds.count("skip") == 1
