@@ -224,9 +224,11 @@ class Desk:
             with shown_errors(language):
                 passed = side == session.side
                 self._test.record_check(session.rater, passed, device or "")
+                if not passed:
+                    gr.Warning(tell("check_again", language))
                 updates = self._room(session, language)
                 del updates[self._page.notice]  # the resume code stays until the first answer
-                return updates if passed else updates | {self._page.notice: _notice(tell("check_again", language))}
+                return updates
 
         return handler
 

@@ -2,7 +2,9 @@
 
 import html
 import json
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from stsmt.ui.rating_form import tell, word
 from stsmt.ui.strings import visitor_language
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+KEPT_SECONDS = 600
 LEFT, WIDTH, ROW = 190, 560, 26  # of the plot, in its own units
 
 
@@ -37,28 +40,33 @@ def results_section(test: ListeningTest) -> None:
 
 def results(test: ListeningTest) -> Callable[[gr.Request], tuple[str, Any]]:
     """The handler of the button."""
+    folder = tempfile.TemporaryDirectory(prefix="stsmt-results-")  # goes when the handler goes
 
     def handler(visitor: gr.Request) -> tuple[str, Any]:
         language = visitor_language(visitor)
         with shown_errors(language):
             found = summarise(test)
-            return report(found, language), gr.update(value=_files(test, found), visible=True)
+            files = write_files(Path(folder.name), test, found)
+            return report(found, language), gr.update(value=files, visible=True)
 
     return handler
 
 
-def _files(test: ListeningTest, found: dict[str, Any]) -> list[str]:
-    """The files to download, in a folder that Gradio copies them from."""
+def write_files(folder: Path, test: ListeningTest, found: dict[str, Any]) -> list[str]:
+    """The files to download, in a folder of their own; earlier ones stay while somebody may be loading them."""
     answers = rows_of(test.ratings(), test.raters())
     contents = {
         "ratings.csv": as_csv(answers),
         "ratings.jsonl": as_lines(answers),
         "summary.json": json.dumps(found, ensure_ascii=False, indent=2).encode(),
     }
-    folder = Path(tempfile.mkdtemp(prefix="stsmt-results-"))
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    own = Path(tempfile.mkdtemp(dir=folder))
     for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return [str(folder / name) for name in contents]
+        (own / name).write_bytes(content)
+    return [str(own / name) for name in contents]
 
 
 def report(found: dict[str, Any], language: Language) -> str:

@@ -21,7 +21,7 @@ from stsmt.listening.protocol import ListeningTest
 from stsmt.translator import Translator
 from stsmt.ui import build_app, launch_options
 from stsmt.ui.listening import Listening, backup_lines, tone
-from stsmt.ui.listening_results import report, summarise
+from stsmt.ui.listening_results import report, results, summarise
 from stsmt.ui.strings import TEXTS, say, sentence
 from tests.listening.corpus import Corpus, Stage
 
@@ -171,6 +171,16 @@ def test_results_show_tables_and_plots_and_escape_all_words(tmp_path: Path, lang
     assert text.count("<table>") == 3
     assert "<svg" in text and "<circle" in text
     assert "__i18n__" not in text
+
+
+def test_results_can_be_downloaded(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).open()
+    stage.rate(stage.rater())
+    handler = results(stage.test)
+    text, update = handler(None)  # type: ignore[arg-type]
+    assert "1" in text
+    assert [Path(file).name for file in update["value"]] == ["ratings.csv", "ratings.jsonl", "summary.json"]
+    assert all(Path(file).stat().st_size for file in update["value"])
 
 
 def test_nothing_rated_is_said(tmp_path: Path) -> None:

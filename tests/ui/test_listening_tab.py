@@ -72,12 +72,15 @@ def through_the_door(visit: Visit) -> str:
     return str(code)
 
 
-def test_a_rater_goes_from_the_door_through_the_check_to_the_end(visit: Visit) -> None:
+def test_a_rater_goes_from_the_door_through_the_check_to_the_end(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", told.append)
     visit.do("join", "simulated", "both", True)
     assert visit.room() == "check"
     wrong = "left" if visit.session.side == "right" else "right"
     visit.shown.update(visit.desk.heard_on(wrong)(visitor(), visit.session, "headphones"))
-    assert visit.room() == "check" and "other ear" in visit.shown[visit.page.notice]
+    assert visit.room() == "check" and "other ear" in told[0]
+    assert "code is" in visit.shown[visit.page.notice]
     visit.shown.update(visit.desk.heard_on(visit.session.side)(visitor(), visit.session, "headphones"))
     assert visit.room() == "rating"
     for left in (1, 0):
