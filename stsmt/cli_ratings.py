@@ -1,4 +1,4 @@
-"""The command line of ratings: `python -m stsmt ratings summary | export | import`. It loads no model and no page."""
+"""The command line of ratings: `python -m stsmt ratings summary | export | import | refill`; it loads no model."""
 
 import argparse
 import json
@@ -18,6 +18,7 @@ def add_ratings(verbs: Any) -> None:
     out.add_argument("-o", "--output", required=True, metavar="FILE", help="a .csv or .jsonl file")
     into = actions.add_parser("import", help="add the events of another folder; those already here stay as they are")
     into.add_argument("source", metavar="FROM", help="a folder of ratings, or one file events-….jsonl")
+    actions.add_parser("refill", help="ask for more answers in place of those that do not count")
     for action in actions.choices.values():
         action.set_defaults(run=run_ratings)
         action.add_argument("--ratings", metavar="DIR", help="folder of ratings (default: STSMT_RATINGS, or ratings)")
@@ -26,12 +27,15 @@ def add_ratings(verbs: Any) -> None:
 def run_ratings(options: argparse.Namespace) -> int:
     """Run one action; raises UserError for what cannot be."""
     from stsmt.listening.exchange import export, import_events  # with scipy, for which other verbs need not wait
+    from stsmt.listening.refill import refill
     from stsmt.listening.summary import read_summary
 
     folder = options.ratings or Settings.read().ratings
     if options.action == "export":
         manifest = export(folder, options.output)
         print(f"{manifest['rows']} answers written to {options.output}; sha256 {manifest['sha256']}")
+    elif options.action == "refill":
+        print(f"{refill(folder)} answers do not count; as many more are asked for")
     elif options.action == "import":
         found = import_events(options.source, folder)
         print(f"{found['added']} of {found['events']} events added to {folder}")

@@ -69,7 +69,7 @@ def behind(state: State, rater: Rater) -> list[str]:
 
 def has_room(state: State, item: Item, rater: str, now: float) -> bool:
     """Whether one more rating of an item by this rater is wanted."""
-    return item.overlap is None or state.taken(item, now, but=rater) < item.overlap
+    return item.overlap is None or state.taken(item, now, but=rater) < item.overlap + item.spare
 
 
 def _plan(state: State) -> Plan:

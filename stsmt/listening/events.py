@@ -176,7 +176,7 @@ class EventLog:
         self._process = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS, poll_interval=0.005, thread_local=False)
         self._file: Path | None = None
         self._size = 0
-        self._last = 0.0
+        self._last = self._ahead = 0.0
 
     @property
     def damage(self) -> Damage:
@@ -202,14 +202,15 @@ class EventLog:
                 self._process.release()
 
     def now(self) -> float:
-        """Seconds since 1970, never before the last event that was read."""
-        return max(self._clock(), self._last)
+        """Seconds since 1970 by the clock that is furthest ahead among those who write: never before the last event."""
+        return max(self._clock() + self._ahead, self._last)
 
     def news(self) -> list[Event]:
         """Events that this object has not given yet, of all processes."""
         with self._thread:
             found = self._reader.news()
             self._last = max([self._last, *(event.at for event in found)])
+            self._ahead = max(self._ahead, self._last - self._clock())
             return found
 
     def everything(self) -> list[Event]:

@@ -80,7 +80,8 @@ class Item:
     """A source and one target to rate, or two to compare.
 
     `overlap`: how many raters are wanted (None: each rater once). `expected`: for known items, the lowest and highest
-    score that pass, by question. `conditions`: one per target.
+    score that pass, by question. `conditions`: one per target. `spare`: places beyond the overlap, in the stead of
+    answers that do not count.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Item:
     conditions: tuple[str, ...]
     overlap: int | None = 3
     expected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    spare: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

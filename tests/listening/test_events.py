@@ -41,6 +41,18 @@ def test_what_was_written_is_read_in_order_with_rising_times(tmp_path: Path) -> 
     assert not damage.torn and not damage.unreadable
 
 
+def test_time_goes_on_after_an_event_from_a_clock_that_is_ahead(tmp_path: Path) -> None:
+    now = [100.0]
+    EventLog(tmp_path, clock=lambda: 5000.0).append(event(1))
+    log = EventLog(tmp_path, clock=lambda: now[0])
+    log.append(event(2))
+    now[0] += 60
+    log.append(event(3))
+    first, second, third = read_events(tmp_path)[0]
+    assert second.at > first.at
+    assert third.at - second.at == pytest.approx(60, abs=0.001)
+
+
 def test_the_same_event_again_is_not_doubled(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     log.append(event(1))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stsmt.listening.quality import Standing, pearson
+from stsmt.listening.refill import refill
 from tests.listening.corpus import Corpus, Stage, answer, whole
 
 GOLDS = {f"p{i}": {"adequacy": 5 if i % 2 else 1, "naturalness": 5 if i % 2 else 1} for i in range(20, 26)}
@@ -60,6 +61,17 @@ def test_what_cannot_be_computed_is_unknown_and_not_held_against_anybody(stage: 
     correlation = next(measure for measure in found.measures if measure.name == "correlation")
     assert correlation.fine is None  # nobody else has rated yet
     assert found.state == "counts"
+
+
+def test_places_of_answers_that_do_not_count_are_given_again(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, corpus=Corpus(10)).open(overlap=1)
+    assert listen(stage, stage.rater(), "same").state == "excluded"
+    late = stage.rater()
+    assert stage.test.next(late) is None
+    assert refill(tmp_path) == refill(tmp_path) == 10
+    assert listen(stage, late, "careful").state != "excluded"
+    assert len(stage.test.counted()) == 10
+    assert refill(tmp_path) == 10 and stage.test.next(stage.rater()) is None
 
 
 def test_training_is_not_held_against_anybody(tmp_path: Path) -> None:
