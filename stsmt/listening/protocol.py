@@ -282,7 +282,11 @@ class ListeningTest:
 
     def means(self, pair_id: str) -> dict[str, Interval]:
         """What raters said of a pair, by question."""
-        return pair_means(self.counted(), pair_id)
+        with self._turn():
+            own = [rating for rating in self._state.ratings() if rating.item.targets[0].pair_id == pair_id]
+            raters = {rating.rater for rating in own if rating.rater in self._state.raters}
+            judged = {rater: self.standing(rater) for rater in raters}
+        return pair_means(counted(own, judged), pair_id)
 
     def raters(self) -> list[Rater]:
         with self._turn():

@@ -73,7 +73,18 @@ def standing(rater: Rater, ratings: Sequence[Rating]) -> Standing:
 
 def standings(raters: Iterable[Rater], ratings: Sequence[Rating]) -> dict[str, Standing]:
     """The standing of each rater, by id."""
-    return {rater.id: standing(rater, ratings) for rater in raters}
+    of_rater: dict[str, list[Rating]] = {}
+    of_item: dict[tuple[str, str], list[Rating]] = {}
+    for rating in ratings:
+        of_rater.setdefault(rating.rater, []).append(rating)
+        of_item.setdefault((rating.plan, rating.item.id), []).append(rating)
+
+    def beside(rater: Rater) -> list[Rating]:
+        """All that is needed to judge one: the answers of everybody to the items that this rater has answered."""
+        keys = sorted({(rating.plan, rating.item.id) for rating in of_rater.get(rater.id, ())})
+        return [rating for key in keys for rating in of_item[key]]
+
+    return {rater.id: standing(rater, beside(rater)) for rater in raters}
 
 
 def passed(kind: str, own: Sequence[Rating], enough: int, wanted: float) -> Measure:
