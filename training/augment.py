@@ -1,6 +1,7 @@
-"""Source-side augmentation: what microphones and rooms do to a voice. Targets stay clean."""
+"""Source-side augmentation: what microphones and rooms do to sound, and speakers to codes. Targets stay clean."""
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import soxr
@@ -10,6 +11,7 @@ RATE_RANGE = (0.92, 1.09)  # joint tempo and pitch change
 NOISE_DB = (8.0, 35.0)  # signal-to-noise ratio
 GAIN_DB = (-12.0, 6.0)
 REVERB_SECONDS = (0.05, 0.35)  # time to -60 dB
+MOVED, DROPPED, REPEATED = 0.12, 0.04, 0.04  # largest shares of an utterance's codes
 BAND_LOW_HZ, BAND_HIGH_HZ = (60, 300), (3200, 7500)
 
 
@@ -50,3 +52,27 @@ def add_reverb(samples: np.ndarray, seconds: float, generator: np.random.Generat
 def limit_band(samples: np.ndarray, low_hz: float, high_hz: float, sample_rate: int) -> np.ndarray:
     """A second-order band-pass, as small microphones and telephones have."""
     return sosfilt(butter(2, (low_hz, high_hz), "bandpass", fs=sample_rate, output="sos"), samples)
+
+
+class CodeJitter:
+    """Changes an utterance's codes as another speaker would: a share of them moves to a neighbour (one digit of the
+    quantiser by one level), others are dropped or repeated, as in slower or faster speech. Costs nothing, and keeps the
+    language model from learning the spoken sentences by heart.
+    """
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        self.levels = np.array(levels)
+        self.basis = np.cumprod([1, *levels[:-1]])
+
+    def __call__(self, heard: Sequence[int] | np.ndarray, rng: random.Random) -> np.ndarray:
+        """A changed copy [frames'] of codes [frames]; at least one code is left."""
+        codes, noise = np.array(heard, np.int64), np.random.default_rng(rng.getrandbits(32))
+        moved = noise.random(len(codes)) < noise.uniform(0, MOVED)
+        digit = noise.integers(len(self.levels), size=len(codes))
+        level = codes // self.basis[digit] % self.levels[digit]
+        other = np.clip(level + noise.choice((-1, 1), len(codes)), 0, self.levels[digit] - 1)
+        codes = codes + moved * (other - level) * self.basis[digit]
+        chance = noise.random(len(codes))
+        dropped, repeated = noise.uniform(0, DROPPED), noise.uniform(0, REPEATED)
+        times = np.where(chance < dropped, 0, np.where(chance > 1 - repeated, 2, 1))
+        return np.repeat(codes, times) if times.any() else codes

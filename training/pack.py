@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stsmt.prompt import LANGUAGES, Example, Language, Mode, PromptFormat, Task, other_language
+from training.augment import CodeJitter
 from training.guide import PhoneLabels, Span
 from training.phrasebook.grammar import Phrase
 from training.voices import VOICES
@@ -46,11 +47,13 @@ class PairSource:
     """Draws examples from the utterances of one split, seeded.
 
     `texts` are phrases without sound for text translation (the grammar has many more than were spoken); templates are
-    drawn by the square root of their size, so that large ones do not drown the others.
+    drawn by the square root of their size, so that large ones do not drown the others. `jitter` changes what is heard.
     """
 
-    def __init__(self, rows: Sequence[Utterance], seed: int, texts: Sequence[Phrase] = ()) -> None:
-        self.rng = random.Random(seed)
+    def __init__(
+        self, rows: Sequence[Utterance], seed: int, texts: Sequence[Phrase] = (), jitter: CodeJitter | None = None
+    ) -> None:
+        self.rng, self.jitter = random.Random(seed), jitter
         self.texts: dict[str, list[Phrase]] = defaultdict(list)
         for phrase in texts:
             self.texts[phrase.template].append(phrase)
@@ -69,7 +72,7 @@ class PairSource:
         sides = self.by_phrase[self.rng.choice(self.phrases)]
         source = self.rng.choice(sides[source_language])
         target = self.rng.choice(sides[other_language(source_language)])
-        return make_example(task, source, target, self.rng)
+        return make_example(task, source, target, self.rng, self.jitter)
 
     def draw_raw(self) -> tuple[str, tuple[int, ...] | None]:
         """(text, None) or ("", codes) of a random utterance."""
@@ -85,13 +88,17 @@ def text_example(phrase: Phrase, source_language: Language) -> Example:
     return Example(Task.MT, source_language, target_language, source_text=source, target_text=target)
 
 
-def make_example(task: str, source: Utterance, target: Utterance, rng: random.Random) -> Example:
+def make_example(
+    task: str, source: Utterance, target: Utterance, rng: random.Random, jitter: CodeJitter | None = None
+) -> Example:
     """One training example; source-only voices are never a target, so such a draw becomes STT."""
     if task == "tts":
         target = source
     if task in ("tts", "chain", "direct") and VOICES[target["voice"]].role != "target":
         task = "stt"
     heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]
+    if jitter is not None:
+        heard = jitter(heard, rng).tolist()
     said, asked = source["language"], target["language"]
     if task == "stt":
         return Example(Task.STT, said, said, source_text=source["text"], source_codes=tuple(heard))

@@ -20,6 +20,7 @@ from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 from stsmt.audio import Audio, resample
 from stsmt.errors import UserError
 from stsmt.prompt import Language
+from training.beam import search
 from training.budget import Budget
 from training.optimiser import Optimisers
 from training.speech import Spoken, load_speech, semantic_features
@@ -142,7 +143,7 @@ class Judge:
 
     @torch.inference_mode()
     def transcribe(self, audios: Sequence[Audio], language: Language) -> list[str]:
-        """Greedy CTC; only labels of `language` are considered. Katakana for ja, lower-case words for en."""
+        """Katakana for ja (greedy), lower-case words for en (`training.beam`); labels of the other are left out."""
         return [self._transcribe(audio, language) for audio in audios]
 
     def _transcribe(self, audio: Audio, language: Language) -> str:
@@ -150,8 +151,10 @@ class Judge:
         logits = self.model(torch.from_numpy(features)[None]).logits[0]
         foreign = [i for i, label in enumerate(self.labels) if i and (language == "ja") == (label.isascii())]
         logits[:, foreign] = -torch.inf
+        if language == "en":
+            return search(F.log_softmax(logits, -1).numpy(), self.labels)
         best = [label for label, _ in groupby(logits.argmax(-1).tolist())]
-        return " ".join("".join(self.labels[i] for i in best if i != BLANK).split())
+        return "".join(self.labels[i] for i in best if i != BLANK).strip()
 
 
 def train_judge(

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Config
 
 from stsmt.prompt import PromptFormat
+from training.augment import CodeJitter
 from training.budget import Budget
 from training.guide import PhoneGuide, PhoneLabels
 from training.optimiser import Optimisers
@@ -171,7 +172,8 @@ def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, la
     state = {"model": model, "guide": guide, "optimisers": optimisers}
     budget = Budget(work / "lm.pt", minutes=minutes, state=state, name="lm")
     texts = [phrase for phrase in phrases(seed) if phrase.split == "train"]
-    source = PairSource(rows, seed + budget.step, texts)
+    jitter = CodeJitter(Xcodec2Config.from_pretrained(work / "codec").quantization_levels)
+    source = PairSource(rows, seed + budget.step, texts, jitter)
     separators = model.model.config.conv_L_cache - 1
     sizes = {"rows": ROWS, "length": LENGTH, "separators": separators}
     packer = Packer(prompt, **sizes, speech_weight=SPEECH_WEIGHT, phones=labels)

@@ -15,7 +15,7 @@ from stsmt.errors import UserError
 from stsmt.prompt import PromptFormat
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
-from training.augment import augment
+from training.augment import CodeJitter, augment
 from training.budget import Budget
 from training.export import restore
 from training.recogniser import Judge, encoder_config, reinitialise
@@ -64,6 +64,18 @@ def test_augmentation_is_seeded_and_stays_in_range() -> None:
     samples = np.sin(np.arange(16_000) / 20).astype(np.float32)
     one, two = (augment(samples, random.Random(5), 16_000) for _ in range(2))
     assert np.array_equal(one, two) and np.abs(one).max() <= 1.0 and len(one) > 10_000
+
+
+def test_code_jitter_moves_single_digits_by_one_level_and_is_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    jitter, codes = CodeJitter([4, 4, 4]), list(range(64)) * 4
+    assert np.array_equal(jitter(codes, random.Random(1)), jitter(codes, random.Random(1)))
+    assert len({len(jitter(codes, random.Random(seed))) for seed in range(9)}) > 1, "some codes are dropped or repeated"
+    assert len(jitter([5], random.Random(0))) >= 1
+    monkeypatch.setattr("training.augment.DROPPED", 0.0)
+    monkeypatch.setattr("training.augment.REPEATED", 0.0)
+    changed = jitter(codes, random.Random(2))
+    digits = [np.array(row)[:, None] // [1, 4, 16] % 4 for row in (changed, codes)]
+    assert np.abs(digits[0] - digits[1]).sum(1).max() == 1 and changed.min() >= 0 and changed.max() < 64
 
 
 def test_a_budget_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
