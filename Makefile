@@ -7,11 +7,12 @@ PIP_FLAGS ?=
 MINUTES ?= 240
 DEVICE ?= cpu
 N ?= 100
+PAIRS ?= 1000000
 
 BIN = .venv/bin
 RUN = $(BIN)/python -m
 
-.PHONY: app test lint format e2e test-vllm train-embedded evaluate assets clean
+.PHONY: app test lint format e2e test-vllm train-embedded evaluate assets bench clean
 
 app: .venv/app.stamp  ## launch on http://127.0.0.1:7860 with the bundled model
 	$(BIN)/python app.py
@@ -43,6 +44,9 @@ evaluate: .venv/dev.stamp  ## report/report.md, and the numbers in README.md; re
 
 assets: .venv/dev.stamp  ## refresh the table in assets/README.md
 	$(RUN) training.assets
+
+bench: .venv/dev.stamp  ## how fast a large corpus is browsed
+	$(RUN) benchmarks.corpus --pairs $(PAIRS)
 
 clean:
 	rm -rf .venv .venv-vllm

@@ -1,0 +1,1 @@
+"""Measurements of speed; each is a module with a `--help`."""

@@ -117,6 +117,18 @@ def _check_not_cut_off(data: bytes, name: str) -> None:
         raise UserError(f"{name} is cut off: {len(data)} of {declared} bytes are there; export or upload it again.")
 
 
+def duration(path: str | os.PathLike[str]) -> float:
+    """Seconds of a recording, from its header alone.
+
+    Raises:
+        UserError: if it is missing or no audio.
+    """
+    try:
+        return float(soundfile.info(os.fspath(path)).duration)
+    except (soundfile.SoundFileError, RuntimeError, OSError):
+        raise UserError(f"{path} is missing or not audio that can be read; check the path.") from None
+
+
 def wav_bytes(audio: Audio) -> bytes:
     """A whole PCM-16 WAV file."""
     file = io.BytesIO()

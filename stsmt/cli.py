@@ -1,4 +1,4 @@
-"""The command line: `python -m stsmt translate | speak | transcribe | ratings | serve`.
+"""The command line: `python -m stsmt translate | speak | transcribe | serve | corpus | ratings`.
 
 Results go to standard output, everything else to standard error. Exit status: 0 fine, 2 bad input (one line
 `error: …`), 1 our own fault (with a traceback to report).
@@ -11,14 +11,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 from stsmt.audio import check_speech, check_writable, read_audio, wav_bytes, write_wav
+from stsmt.cli_corpus import add_corpus
 from stsmt.cli_ratings import add_ratings
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES, Mode, Task
 from stsmt.requests import Request, Result
-from stsmt.settings import ENGINES, EXAMPLES, Settings
+from stsmt.settings import CORPUS, ENGINES, EXAMPLES, Settings
 from stsmt.text import check_text
 
 MODES = [str(mode) for mode in Mode]
@@ -75,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         verb.add_argument("--engine", metavar="ENGINE", help=f"what runs the language model: {' or '.join(ENGINES)}")
         verb.add_argument("--device", metavar="DEVICE", help="cpu (default), cuda, cuda:1 …")
         verb.set_defaults(run=_serve if verb is verbs.choices["serve"] else _answer)
+    add_corpus(verbs)
     add_ratings(verbs)
     return parser
 
@@ -83,7 +86,9 @@ def _add_serve(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     serve = verbs.add_parser("serve", help="open the app in a browser")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", metavar="PORT", help="port to listen on (default: 7860)")
-    serve.add_argument("--db", metavar="FILE", help="index of the corpus to browse")
+    serve.add_argument(
+        "--db", metavar="FILE", help="index of the corpus to browse (made from the bundled pairs if missing)"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,14 +134,18 @@ def serve(settings: Settings) -> None:
     """Load the model and serve the app until interrupted; what app.py does.
 
     Raises:
-        UserError: if the checkpoint cannot be loaded.
+        UserError: if the checkpoint or the index cannot be loaded, or the folder of ratings not be used.
     """
+    from stsmt.corpus.search import open_corpus
     from stsmt.translator import Translator
 
     translator = Translator.load(settings.model, settings.engine, settings.device)
+    corpus = open_corpus(Path(settings.db), CORPUS)
     from stsmt.ui import build_app, launch_options
+    from stsmt.ui.corpus_listening import rated_corpus
 
-    build_app(translator, examples=EXAMPLES).launch(
+    rated = {} if corpus is None else rated_corpus(corpus, translator.codec, settings)
+    build_app(translator, examples=EXAMPLES, corpus=corpus, **rated).launch(
         server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
     )
 

@@ -13,6 +13,7 @@ from stsmt.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_MODEL = ROOT / "assets" / "embedded"
 EXAMPLES = ROOT / "assets" / "examples"
+CORPUS = ROOT / "assets" / "corpus" / "pairs.parquet"
 ENGINES = ("transformers", "vllm")
 
 

@@ -37,6 +37,11 @@ ORIGINS = (
     Origin(
         "corpus/", "our phrasebook, spoken by the voices of training/voices.py, as codes of our codec", "Apache-2.0"
     ),
+    Origin(
+        "corpus/pairs.parquet",
+        "pairs of corpus/codes.parquet, a tenth of them spoiled (training/demo_corpus.py); licence in each row",
+        "Apache-2.0",
+    ),
     Origin("screenshots/", "pictures of this app", "Apache-2.0"),
 )
 

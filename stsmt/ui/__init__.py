@@ -1,17 +1,23 @@
 """The app: `build_app` lays it out, `launch_options` say how it is served. It knows Gradio and the translator only."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from stsmt.corpus.search import Corpus
 from stsmt.translator import Translator
 from stsmt.ui import live
 from stsmt.ui.about import about
 from stsmt.ui.api import endpoints
+from stsmt.ui.corpus import BUSY, CorpusStudio, corpus_tab
+from stsmt.ui.corpus_api import corpus_endpoints
+from stsmt.ui.corpus_view import RatingSummary
 from stsmt.ui.forms import read_examples
 from stsmt.ui.listening import Listening, listening_tab
 from stsmt.ui.live import Studio
+from stsmt.ui.sounds import Sounds, decoder
 from stsmt.ui.streaming import Memory, provide_ffmpeg
 from stsmt.ui.strings import label, translations
 
@@ -20,8 +26,20 @@ MAX_UPLOAD = "50mb"  # 60 s of speech in any sensible format; longer recordings 
 STYLE = Path(__file__).with_name("style.css")
 
 
-def build_app(translator: Translator, *, examples: Path | None = None, listening: Listening | None = None) -> gr.Blocks:
-    """The whole page; `examples`: a folder of clips and their `examples.json`; `listening`: a test to take part in."""
+def build_app(
+    translator: Translator,
+    *,
+    examples: Path | None = None,
+    corpus: Corpus | None = None,
+    on_send: Callable[[list[str]], int] | None = None,
+    ratings_of: Callable[[str], Sequence[RatingSummary]] | None = None,
+    listening: Listening | None = None,
+) -> gr.Blocks:
+    """The whole page; `examples` is a folder with clips and their `examples.json`.
+
+    With a `corpus` there is a tab to browse it: `on_send` takes the ids of pairs that somebody wants rated and returns
+    how many it took, `ratings_of` tells what raters said of a pair. With a `listening` test there is one for it.
+    """
     studio = Studio(
         memory=Memory(translator),
         voices=dict(translator.prompt.voices),
@@ -33,19 +51,25 @@ def build_app(translator: Translator, *, examples: Path | None = None, listening
         title="stsmt", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS), fill_width=False
     ) as app:
         gr.Markdown(label("head"), elem_classes="head")
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab(label("tab_sts"), id="sts"):
                 live.speech_to_speech(studio)
             with gr.Tab(label("tab_tts"), id="tts"):
                 live.text_to_speech(studio)
             with gr.Tab(label("tab_stt"), id="stt"):
                 live.speech_to_text(studio)
+            if corpus is not None:
+                sounds = Sounds(decoder(translator.codec))
+                with gr.Tab(label("tab_corpus"), id="corpus"):
+                    corpus_tab(CorpusStudio(corpus, sounds, on_send, ratings_of), app, tabs)
             if listening is not None:
                 with gr.Tab(label("listening_tab"), id="listening"):
                     listening_tab(listening)
             with gr.Tab(label("tab_about"), id="about"):
                 about(translator.card)
         endpoints(studio.memory, live.MODEL)
+        if corpus is not None:
+            corpus_endpoints(corpus, sounds, BUSY)
     app.queue(max_size=32)
     return app
 

@@ -1,0 +1,74 @@
+"""The sound of a pair, decoded from its codes when somebody wants to hear it, and kept for a while."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stsmt.audio import MAX_SECONDS, Audio, read_audio
+from stsmt.codec import Codec
+from stsmt.corpus.pairs import Pair, Utterance
+from stsmt.errors import UserError
+
+Decode = Callable[[Sequence[int]], Audio]
+
+
+def decoder(codec: Codec) -> Decode:
+    """Decode codes of anybody's corpus: those that the codec does not have are refused.
+
+    Raises (when called):
+        UserError: for codes of another codec, or too many.
+    """
+
+    def decode(codes: Sequence[int]) -> Audio:
+        if max(codes) >= codec.codebook_size:
+            raise UserError("These codes are not of this model's codec, so they cannot be heard with it.")
+        if len(codes) > MAX_SECONDS * codec.frame_rate:
+            raise UserError(f"The sound of this pair is too long to be heard here (over {MAX_SECONDS:.0f} s).")
+        return codec.decode(codes)
+
+    return decode
+
+
+def _recording(path: str) -> Audio:
+    """The sound of a file, whose place on the server stays out of the messages."""
+    try:
+        return read_audio(Path(path).read_bytes())
+    except OSError:
+        raise UserError("The recording of this pair is not there any more.") from None
+
+
+class Sounds:
+    """Sound by pair and side; at most `size` are kept. Files are opened only because a pair names them."""
+
+    def __init__(self, decode: Decode, size: int = 64) -> None:
+        self._decode, self._size = decode, size
+        self._kept: OrderedDict[tuple[str, str], Audio] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, pair: Pair, side: str) -> Audio | None:
+        """The sound of "source" or "target"; None where there is none.
+
+        Raises:
+            UserError: if it cannot be decoded or read.
+        """
+        key = (pair.id, side)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        audio = self._make(getattr(pair, side))
+        if audio is not None:
+            self._keep(key, audio)
+        return audio
+
+    def _make(self, utterance: Utterance) -> Audio | None:
+        if utterance.codes:
+            return self._decode(utterance.codes)
+        return _recording(utterance.audio) if utterance.audio else None
+
+    def _keep(self, key: tuple[str, str], audio: Audio) -> None:
+        with self._lock:
+            self._kept[key] = audio
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)

@@ -1,0 +1,164 @@
+"""The index: built whole or not at all, and read with nothing but reading allowed."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from stsmt.corpus.index import INDEX_VERSION, build_index, open_index
+from stsmt.corpus.pairs import pairs_table, write_pairs, write_table
+from stsmt.corpus.search import Corpus, open_corpus
+from stsmt.corpus.shards import Shard
+from stsmt.errors import UserError
+from tests.corpus.conftest import index
+from tests.corpus.pairs import VERSIONS, make_pair, make_pairs
+
+
+def with_meta(corpus_file: Path, target: Path, key: str, value: object) -> Path:
+    """A copy of an index with a changed meta entry."""
+    shutil.copy(corpus_file, target)
+    with duckdb.connect(target) as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE key = ?", [json.dumps(value), key])
+    return target
+
+
+def test_every_pair_is_found_as_it_was(tmp_path: Path) -> None:
+    pairs = make_pairs(20)
+    corpus = index(tmp_path, pairs)
+    assert [corpus.pair(pair.id) for pair in pairs] == pairs
+
+
+def test_shards_with_different_signals_make_one_index(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "a.parquet", [make_pair(seed=1)], VERSIONS)
+    write_pairs(tmp_path / "b.parquet", [replace(make_pair(seed=2), signals={"odd": 3.0})], {"odd": "7"})
+    report = build_index([Shard(tmp_path / f"{x}.parquet") for x in "ab"], tmp_path / "x.duckdb", threads=1)
+    assert report.signals == {**VERSIONS, "odd": "7"}
+    corpus = Corpus(tmp_path / "x.duckdb", threads=1)
+    found = [corpus.pair(row["id"]).signals for row in corpus.search().rows]
+    assert [signals["odd"] for signals in found] == [None, 3.0]
+    assert [signals["duration_ratio"] for signals in found] == [1.5, None]
+
+
+def test_a_pair_that_comes_twice_is_kept_once_and_counted(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "a.parquet", make_pairs(10), VERSIONS)
+    shards = [Shard(tmp_path / "a.parquet")] * 2
+    report = build_index(shards, tmp_path / "x.duckdb", threads=1)
+    assert (report.pairs, report.repeated) == (10, 10)
+    assert Corpus(tmp_path / "x.duckdb", threads=1).count().pairs == 10
+
+
+def test_a_crash_leaves_the_old_index(tmp_path: Path) -> None:
+    corpus = index(tmp_path, make_pairs(5))
+    corpus.close()
+
+    def crash(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index([Shard(tmp_path / "pairs.parquet")], tmp_path / "corpus.duckdb", threads=1, progress=crash)
+    assert Corpus(tmp_path / "corpus.duckdb", threads=1).count().pairs == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.duckdb", "pairs.parquet"]
+
+
+def test_a_damaged_shard_leaves_the_old_index(tmp_path: Path) -> None:
+    index(tmp_path, make_pairs(300)).close()
+    whole = (tmp_path / "pairs.parquet").read_bytes()
+    middle = len(whole) // 3
+    (tmp_path / "bad.parquet").write_bytes(whole[:middle] + bytes(2000) + whole[middle + 2000 :])
+    with pytest.raises(UserError, match="cannot be read as Parquet"):
+        build_index([Shard(tmp_path / "bad.parquet")], tmp_path / "corpus.duckdb", threads=1)
+    assert Corpus(tmp_path / "corpus.duckdb", threads=1).count().pairs == 300
+
+
+def test_progress_reaches_the_end(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "a.parquet", make_pairs(10), VERSIONS)
+    seen: list[tuple[int, int]] = []
+    build_index([Shard(tmp_path / "a.parquet")], tmp_path / "x.duckdb", threads=1, progress=lambda *x: seen.append(x))
+    assert seen[-1] == (10, 10)
+
+
+@pytest.mark.parametrize(("version", "words"), [(INDEX_VERSION + 1, "a newer stsmt"), (0, "an older stsmt")])
+def test_an_index_of_another_version_is_refused_with_the_way_out(tmp_path: Path, version: int, words: str) -> None:
+    index(tmp_path, make_pairs(2)).close()
+    changed = with_meta(tmp_path / "corpus.duckdb", tmp_path / "other.duckdb", "version", version)
+    with pytest.raises(UserError, match=words) as caught:
+        Corpus(changed)
+    assert "stsmt corpus index" in str(caught.value)
+
+
+def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.duckdb").write_text("these are notes")
+    with duckdb.connect(tmp_path / "foreign.duckdb") as connection:
+        connection.execute("CREATE TABLE t (x INTEGER)")
+    for name in ("notes", "foreign"):
+        with pytest.raises(UserError, match="is no corpus index"):
+            Corpus(tmp_path / f"{name}.duckdb")
+    with pytest.raises(UserError, match="There is no index"):
+        Corpus(tmp_path / "missing.duckdb")
+
+
+def test_a_newer_duckdb_file_is_refused(tmp_path: Path) -> None:
+    index(tmp_path, make_pairs(2)).close()
+    data = bytearray((tmp_path / "corpus.duckdb").read_bytes())
+    data[12:20] = (9999).to_bytes(8, "little")  # the storage version in the header
+    (tmp_path / "corpus.duckdb").write_bytes(data)
+    with pytest.raises(UserError, match="newer DuckDB"):
+        Corpus(tmp_path / "corpus.duckdb")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_csv('{0}')",
+        "SELECT * FROM read_text('{0}')",
+        "COPY pairs TO '{0}'",
+        "ATTACH '{0}' AS other",
+        "CREATE TABLE t (x INTEGER)",
+        "DELETE FROM pairs",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SET lock_configuration = false",
+        "SET threads = 7",
+    ],
+)
+def test_the_connection_can_only_read_the_index(tmp_path: Path, query: str) -> None:
+    index(tmp_path, make_pairs(2)).close()
+    (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+    connection, _ = open_index(tmp_path / "corpus.duckdb", threads=1)
+    with pytest.raises(duckdb.Error):
+        connection.execute(query.format(tmp_path / "secret.csv"))
+    connection.close()
+
+
+def test_the_hidden_column_does_not_reach_the_index(tmp_path: Path) -> None:
+    table = pairs_table(make_pairs(2), {}).append_column("planted", pa.array(["loop", None]))
+    write_table(tmp_path / "a.parquet", table)
+    build_index([Shard(tmp_path / "a.parquet")], tmp_path / "x.duckdb", threads=1)
+    assert b"planted" not in (tmp_path / "x.duckdb").read_bytes()
+    assert "planted" not in Corpus(tmp_path / "x.duckdb", threads=1).columns
+
+
+def test_the_bundled_pairs_are_indexed_where_there_is_no_index(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "bundled.parquet", make_pairs(3), VERSIONS)
+    corpus = open_corpus(tmp_path / "new.duckdb", tmp_path / "bundled.parquet")
+    assert corpus is not None
+    assert corpus.count().pairs == 3
+    assert open_corpus(tmp_path / "other.duckdb", tmp_path / "missing.parquet") is None
+
+
+def test_where_nothing_may_be_written_the_bundled_pairs_are_there_all_the_same(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "bundled.parquet", make_pairs(3), VERSIONS)
+    corpus = open_corpus(tmp_path / "missing" / "new.duckdb", tmp_path / "bundled.parquet")
+    assert corpus is not None
+    assert corpus.count().pairs == 3
+
+
+def test_a_folder_that_may_not_be_written_gets_a_sentence(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "a.parquet", make_pairs(3), VERSIONS)
+    with pytest.raises(UserError, match="cannot be written"):
+        build_index([Shard(tmp_path / "a.parquet")], tmp_path / "missing" / "x.duckdb", threads=1)

@@ -1,0 +1,283 @@
+"""The Corpus tab and its endpoints, over a real index and a real server."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from stsmt.audio import Audio
+from stsmt.corpus.filters import parse_filters
+from stsmt.corpus.keyset import Sort
+from stsmt.corpus.search import Corpus, Histogram
+from stsmt.errors import UserError
+from stsmt.translator import Translator
+from stsmt.ui import build_app, charts, launch_options
+from stsmt.ui.corpus import CorpusStudio, Tab, corpus_tab
+from stsmt.ui.corpus_view import RatingSummary, View, differences, pair_list, pair_texts, plots, ratings, signals
+from stsmt.ui.sounds import Sounds, decoder
+from tests.corpus.conftest import index
+from tests.corpus.pairs import make_pair, make_pairs
+
+HOSTILE = '<img src=x onerror="alert(1)"> \u202e${1} {{x}} \'"'
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """The pairs of the tests and one with a hostile text."""
+    return index(tmp_path_factory.mktemp("corpus"), [*make_pairs(60), make_pair(HOSTILE, HOSTILE, seed=77)])
+
+
+@pytest.fixture(scope="module")
+def sent() -> list[list[str]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def client(translator: Translator, corpus: Corpus, sent: list[list[str]]) -> Iterator[Client]:
+    def take(ids: list[str]) -> int:
+        sent.append(ids)
+        return len(ids)
+
+    app = build_app(translator, corpus=corpus, on_send=take, ratings_of=lambda id: [RatingSummary("adequacy", 3, 4.0)])
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield Client(url, verbose=False)
+    app.close(verbose=False)
+
+
+# -- the endpoints ---------------------------------------------------------------------------------------------------
+
+
+def test_programs_see_search_and_pair(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    arguments = {name: [p["parameter_name"] for p in e["parameters"]] for name, e in named.items()}
+    assert arguments["/search"] == ["text", "filters", "cursor", "sort", "limit"]
+    assert arguments["/pair"] == ["id"]
+    assert set(arguments) == {"/sts", "/tts", "/stt", "/compare", "/search", "/pair"}
+
+
+def test_pages_of_the_api_visit_every_pair_once(client: Client, corpus: Corpus) -> None:
+    ids, cursor = [], ""
+    while cursor is not None:
+        found = client.predict("", [], cursor, "-target_error_rate", 20, api_name="/search")
+        ids += [row["id"] for row in found["pairs"]]
+        cursor = found["cursor"]
+    assert len(ids) == len(set(ids)) == found["total"] == corpus.count().pairs
+
+
+def test_filters_of_the_api_are_data_or_text(client: Client) -> None:
+    text = "target_error_rate >= 20"
+    data = [{"column": "target_error_rate", "operator": ">=", "value": 20}]
+    first, second = (client.predict("駅", given, api_name="/search") for given in (text, data))
+    assert first == second
+    assert 0 < first["total"] < 60
+    assert first["filters"]["ja"] == "訳の認識誤り率が20%以上"
+    assert first["missing"] > 0
+
+
+def test_a_pair_is_heard_and_described_without_codes_and_paths(client: Client, corpus: Corpus) -> None:
+    id = corpus.search("病院").rows[0]["id"]
+    source, target, details = client.predict(id, api_name="/pair")
+    assert Path(source).read_bytes()[:4] == Path(target).read_bytes()[:4] == b"RIFF"
+    assert details["source"]["text"] == corpus.pair(id).source.text
+    assert details["signals"].keys() == corpus.signals.keys()
+    assert not {"codes", "audio"} & details["source"].keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("", "planted = loop"), "There is no column"),
+        (("駅" * 300,), "too long"),
+        (("", [], "nonsense"), "cursor does not belong"),
+        (("", [], "", "planted"), "cannot be sorted"),
+    ],
+)
+def test_a_wrong_question_gets_one_sentence(client: Client, arguments: tuple[Any, ...], words: str) -> None:
+    with pytest.raises(AppError, match=words) as caught:
+        client.predict(*arguments, api_name="/search")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("id", ["", "nobody", "../../etc/passwd", "x" * 100_000])
+def test_a_pair_that_is_none_gets_one_sentence(client: Client, id: str) -> None:
+    with pytest.raises(AppError, match="There is no pair"):
+        client.predict(id, api_name="/pair")
+
+
+# -- sound -----------------------------------------------------------------------------------------------------------
+
+
+def test_sound_is_decoded_once_and_at_most_so_many_are_kept() -> None:
+    asked: list[int] = []
+
+    def decode(codes: Any) -> Audio:
+        asked.append(len(codes))
+        return Audio(np.zeros(10, np.float32), 16000)
+
+    sounds, pairs = Sounds(decode, size=2), make_pairs(3)
+    for pair in (pairs[0], pairs[0], pairs[1], pairs[2], pairs[0]):
+        sounds.of(pair, "source")
+    assert len(asked) == 4
+
+
+def test_codes_of_another_codec_are_refused(translator: Translator) -> None:
+    decode = decoder(translator.codec)
+    with pytest.raises(UserError, match="not of this model's codec"):
+        decode([translator.codec.codebook_size])
+    with pytest.raises(UserError, match="too long"):
+        decode([0] * 100_000)
+
+
+def test_a_recording_that_is_gone_says_so_without_its_place(tmp_path: Path, translator: Translator) -> None:
+    pair = make_pairs(1)[0]
+    gone = replace(pair, source=replace(pair.source, codes=(), audio=str(tmp_path / "gone.wav")))
+    with pytest.raises(UserError, match="not there any more") as caught:
+        Sounds(decoder(translator.codec)).of(gone, "source")
+    assert str(tmp_path) not in str(caught.value)
+
+
+# -- what is shown ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "heard", "language", "shown"),
+    [
+        ("where is it", "where is it", "en", None),
+        ("where is it", "where was it", "en", "where <del>is</del><ins>was</ins> it"),
+        ("エキハ", "エイハ", "ja", "エ<del>キ</del><ins>イ</ins>ハ"),
+        ("エキ", "エ キ", "ja", None),
+        ("a", "<b>", "en", "<del>a</del><ins>&lt;b&gt;</ins>"),
+        ("a b", "", "en", "<del>a b</del>"),
+    ],
+)
+def test_differences_to_what_was_heard_are_marked(wanted: str, heard: str, language: str, shown: str | None) -> None:
+    assert differences(wanted, heard, language) == shown
+
+
+def test_hostile_text_is_shown_as_text(corpus: Corpus) -> None:
+    page = corpus.search("onerror")
+    markup = pair_list(page, "", None, "en") + pair_texts(corpus.pair(page.rows[0]["id"]), "en")
+    assert "<img" not in markup
+    assert markup.count("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;") == 4
+    assert len(re.findall(r"<bdi lang=", markup)) == 4
+
+
+def test_a_list_holds_buttons_and_marks_the_open_pair(corpus: Corpus) -> None:
+    page = corpus.search(limit=5)
+    markup = pair_list(page, page.rows[2]["id"], corpus.columns["target_error_rate"], "ja")
+    assert markup.count("<button type=") == 5
+    assert markup.count("aria-current") == 1
+    assert "該当するペアがありません" in pair_list(corpus.search("そんな文はない"), "", None, "ja")
+
+
+def test_missing_signals_are_shown_as_missing(corpus: Corpus) -> None:
+    pair = corpus.pair(corpus.search("", parse_filters("target_error_rate is missing")).rows[0]["id"])
+    assert "missing" in signals(corpus, pair, "en")
+    assert "なし" in signals(corpus, pair, "ja")
+    assert "version 1" in signals(corpus, pair, "en")
+
+
+def test_charts_say_in_words_what_they_show(corpus: Corpus) -> None:
+    view = View("駅", parse_filters("source_voice = mei"))
+    markup = plots(corpus, view, ["source_seconds", "target_voice", "nonsense"], "en")
+    assert 'aria-label="length of the source:' in markup
+    assert "slt" in markup
+    flat = charts.histogram(Histogram(1, 1, (0,) * 24, (0,) * 24, 0), "x", "ja")
+    assert "コーパス" not in flat
+
+
+def test_ratings_so_far_are_shown_only_if_there_are_any() -> None:
+    assert "Nobody has rated" in ratings([RatingSummary("adequacy", 0, None)], "en")
+    assert "4.25 [3.50, 5.00]" in ratings([RatingSummary("adequacy", 4, 4.25, 3.5, 5.0)], "en")
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        View(),
+        View("駅 & station", parse_filters('source_voice in (mei, "mei-low") and target_text contains "a \\"b\\""')),
+        View("", parse_filters("target_error_rate > 20"), Sort("target_error_rate", True), "0123456789abcdef"),
+    ],
+)
+def test_a_link_brings_the_view_back(view: View) -> None:
+    assert View.read("?" + urlencode(view.link())) == view
+    json.dumps(view.link())
+
+
+def test_a_link_to_another_tab_is_left_alone() -> None:
+    assert View.read("") is View.read("?__theme=dark") is View.read("?tab=sts&q=x") is None
+
+
+# -- handlers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tab(corpus: Corpus, translator: Translator, sent: list[list[str]]) -> Tab:
+    """The handlers behind a page that nobody looks at."""
+
+    def take(ids: list[str]) -> int:
+        sent.append(ids)
+        return len(ids)
+
+    with gr.Blocks() as app, gr.Tabs() as tabs, gr.Tab("corpus"):
+        made = corpus_tab(CorpusStudio(corpus, Sounds(decoder(translator.codec)), take), app, tabs)
+    return made
+
+
+JAPANESE: Any = SimpleNamespace(headers={"accept-language": "ja"})
+
+
+def form(tab: Tab, **values: Any) -> list[Any]:
+    defaults = {
+        "text": "",
+        "sort": "number",
+        "descending": False,
+        "chips": [],
+        "shown": ["source_seconds"],
+        "opened": "",
+    }
+    return [*(defaults | values).values(), *[[] for _ in tab.parts.facets]]
+
+
+def test_a_filter_is_added_shown_in_words_and_in_force(tab: Tab) -> None:
+    steps = list(tab.add_filter(JAPANESE, "target_error_rate", ">=", "20", *form(tab)))
+    chips = steps[0][tab.parts.chips]
+    assert chips["choices"] == [("訳の認識誤り率が20%以上", "target_error_rate >= 20.0")]
+    assert "訳の認識誤り率が20%以上" in steps[2][tab.parts.totals]
+    assert json.loads(steps[2][tab.parts.link])["where"] == "target_error_rate >= 20.0"
+
+
+def test_pages_go_forward_and_back(tab: Tab) -> None:
+    first = next(tab.refresh(JAPANESE, *form(tab)))
+    second = tab.forward(JAPANESE, *form(tab), first[tab.parts.pages])
+    again = tab.back(JAPANESE, *form(tab), second[tab.parts.pages])
+    assert second[tab.parts.rows] != first[tab.parts.rows] == again[tab.parts.rows]
+    assert again[tab.parts.pages] == first[tab.parts.pages]
+
+
+def test_a_link_restores_form_list_and_pair(tab: Tab, corpus: Corpus) -> None:
+    id = corpus.search("駅").rows[0]["id"]
+    steps = list(tab.restore(f"?tab=corpus&q=駅&where=source_voice in (mei)&sort=-source_seconds&pair={id}", JAPANESE))
+    assert steps[0][tab.parts.text] == "駅"
+    assert steps[0][tab.parts.facets["source_voice"]]["value"] == ["mei"]
+    assert (steps[0][tab.parts.sort], steps[0][tab.parts.descending]) == ("source_seconds", True)
+    assert list(steps[1]) == [tab.tabs]
+    assert "駅" in steps[2][tab.parts.pair["texts"]]
+
+
+def test_what_is_found_goes_to_the_listening_test(tab: Tab, sent: list[list[str]]) -> None:
+    message = tab.send_found(JAPANESE, 5, *form(tab, text="駅"))
+    assert "5ペア" in message
+    assert len(set(sent[-1])) == 5
+    tab.send_pair(JAPANESE, sent[-1][0])
+    assert len(sent[-1]) == 1
