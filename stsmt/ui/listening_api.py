@@ -14,7 +14,7 @@ from stsmt.ui.listening_results import summarise
 from stsmt.ui.streaming import pcm
 from stsmt.ui.strings import visitor_language
 
-OPTIONS: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 16}
+OPTIONS: dict[str, Any] = {"show_progress": "hidden", "queue": False}  # raters do not wait behind translations
 
 
 class ListeningEndpoints:
