@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from stsmt.errors import UserError
 from stsmt.listening.events import PATTERN
 
-MINUTES = 5.0
+MINUTES = 2.0  # a Space that is killed forgets what was not pushed; the Hub allows about a commit per minute
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,10 @@ class PairItems:
         return self.ids()
 
     def audio(self, pair_id: str, side: Side) -> Audio:
-        """Raises:
-        UserError: if the pair does not exist or has no sound.
+        """The sound of one side.
+
+        Raises:
+            UserError: if the pair does not exist or has no sound.
         """
         audio = self.sound(self.pair(pair_id), side)
         if audio is None or not len(audio.samples):

@@ -18,7 +18,7 @@ from stsmt.listening.items import Item, Items, make_item
 from stsmt.listening.plan import Plan, fraction
 from stsmt.listening.playback import check_heard, joined, read_ranges
 from stsmt.listening.quality import Standing, standing, standings
-from stsmt.listening.questions import LABELS, heard_for
+from stsmt.listening.questions import CONSENT, LABELS, heard_for
 from stsmt.listening.raters import (
     Rater,
     check_competence,
@@ -83,7 +83,7 @@ class ListeningTest:
             known = self._find(credential)
             if known is not None:
                 return known
-            self._record(Event("join", rater, {**data, "consent": LABELS}))
+            self._record(Event("join", rater, {**data, "consent": CONSENT}))
             return self._state.raters[rater]
 
     def _find(self, credential: str) -> Rater | None:

@@ -8,6 +8,7 @@ from stsmt.prompt import LANGUAGES, Language
 Competence = Literal["ja", "en", "both"]
 COMPETENCES: tuple[Competence, ...] = ("ja", "en", "both")
 LABELS = "stsmt-2026-1"  # the wording of the scales; a new wording gets a new name, since it may move the scores
+CONSENT = "stsmt-2026-1"  # the wording that a rater has agreed to
 STEPS = (1, 2, 3, 4, 5)
 FLAGS = ("loop", "cut", "wrong_language", "noise", "wrong_meaning", "offensive")
 CHOICES = ("a", "b", "tie", "both_bad")

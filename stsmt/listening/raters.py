@@ -65,8 +65,10 @@ def check_name(name: str) -> str:
 
 
 def check_competence(value: str) -> Competence:
-    """Raises:
-    UserError: if it is none of `COMPETENCES`.
+    """The same value, known to be one of `COMPETENCES`.
+
+    Raises:
+        UserError: if it is not.
     """
     for competence in COMPETENCES:
         if value == competence:

@@ -1,6 +1,7 @@
 """Who hears what: enough of each item, never too much, nobody and nothing left out."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from stsmt.errors import UserError
 from stsmt.listening.items import PairItems
 from stsmt.listening.plan import borderline, make_plan, planted_golds, sample, starting_plan, stratified, suspected
-from tests.listening.corpus import Corpus, Stage, answer, whole
+from tests.listening.corpus import Clock, Corpus, Stage, answer, whole
 
 
 @pytest.fixture
@@ -37,6 +38,18 @@ def test_two_raters_at_once_do_not_rate_an_item_too_often(stage: Stage) -> None:
     assert stage.test.next(two) is None
     stage.rate(one, shown)
     assert stage.test.next(two) is None
+
+
+def test_two_apps_on_one_folder_share_the_work(tmp_path: Path) -> None:
+    """As two processes do: each has its own log object and lock; six simulated raters work at once."""
+    corpus, clock = Corpus(15), Clock()
+    apps = [Stage(tmp_path, clock, corpus).open(overlap=2) for _ in range(2)]
+    raters = [apps[i % 2].rater(f"simulated {i}") for i in range(6)]
+    with ThreadPoolExecutor(6) as pool:  # a rater may move from one app to the other
+        done = list(pool.map(lambda i: apps[i // 3].rate_all(raters[i]), range(6)))
+    assert sum(done) == 30
+    for app in apps:
+        assert counts(app) == {f"p{i}": 2 for i in range(15)}
 
 
 def test_an_abandoned_item_goes_to_somebody_else_and_the_late_answer_is_refused(stage: Stage) -> None:
