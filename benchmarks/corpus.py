@@ -154,7 +154,7 @@ def questions(corpus: Corpus, raw: duckdb.DuckDBPyConnection, repeat: int, rng: 
     grouped = f"SELECT target_voice, count(*) FROM pairs WHERE {passing} GROUP BY 1"
     yield Line(
         "facet under two filters",
-        measure(lambda _: corpus.facet("target_voice", "", filters), places),
+        measure(lambda _: corpus.facets(["target_voice"], "", filters), places),
         "",
         measure(lambda _: raw.execute(grouped).fetchall(), places),
     )

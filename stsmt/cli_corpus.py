@@ -105,9 +105,8 @@ def _stats(options: argparse.Namespace) -> int:
 
     corpus, filters = Corpus(_db(options)), parse_filters(options.where)
     totals = corpus.count("", filters)
-    choices = {
-        name: dict(corpus.facet(name, "", filters, 20)) for name, c in corpus.columns.items() if c.kind == "choice"
-    }
+    named = [name for name, column in corpus.columns.items() if column.kind == "choice"]
+    choices = {name: dict(counts) for name, counts in corpus.facets(named, "", filters, 20).items()}
     numbers = {name: corpus.describe(name, filters) for name, c in corpus.columns.items() if c.kind == "number"}
     if options.json:
         signals = {name: {**row, "version": corpus.signals.get(name)} for name, row in numbers.items()}

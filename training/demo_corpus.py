@@ -170,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codes", type=Path, required=True, help="the codes.parquet that training.tokenise wrote")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("-n", type=int, default=2000, help="pairs (default: 2000)")
+    parser.add_argument("-n", type=int, default=1920, help="pairs (default: 1920)")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     pairs, planted = demo_pairs(read_phrases(a.codes), a.n, a.seed)

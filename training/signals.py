@@ -35,7 +35,7 @@ from training.recogniser import Judge, reading
 
 CHUNK = 50  # pairs between two savings
 BATCH = 16
-DECIMALS = 3  # more would say nothing and cost bytes
+DIGITS = 3  # more would say nothing and cost bytes
 CLIPPED = 0.999
 Row = dict[str, float | str | None]
 
@@ -173,7 +173,7 @@ TEXTS = tuple(f"{side}_{kind}" for side in SIDES for kind in ("heard", "reading"
 
 
 def _rounded(value: float | str | None) -> float | str | None:
-    return value if value is None or isinstance(value, str) else round(float(value), DECIMALS)
+    return value if value is None or isinstance(value, str) else float(f"{value:.{DIGITS}g}")
 
 
 def load_bench(codec: Path, judge: Path | None, translation: Path | None, device: str) -> Bench:

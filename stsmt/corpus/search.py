@@ -201,14 +201,38 @@ class Corpus:
         lacking = " OR ".join(f"{column} IS NULL" for column in columns)
         return int(self._one(f"SELECT count(*) FROM pairs WHERE {where} AND ({lacking})", bound)[0])
 
-    def facet(
-        self, column: str, text: str = "", filters: Sequence[Filter] = (), limit: int = 100
-    ) -> list[tuple[str | None, int]]:
-        """The values of a column of choices with their counts, most frequent first; its own filter is left aside."""
-        name = self._known(column, "choice").sql
-        where, bound = self._where(text, [item for item in filters if item.column != column])
-        query = f"SELECT {name}, count(*) AS n FROM pairs WHERE {where} GROUP BY 1 ORDER BY n DESC, 1 LIMIT {limit:d}"
-        return [(value, int(n)) for value, n in self._execute(query, bound).fetchall()]
+    def facets(
+        self, columns: Iterable[str], text: str = "", filters: Sequence[Filter] = (), limit: int = 100
+    ) -> dict[str, list[tuple[str | None, int]]]:
+        """The values of columns of choices with their counts, most frequent first.
+
+        A column's own filter is left aside, so that its other values stay on offer.
+        """
+        asked, filtered = dict.fromkeys(columns), {item.column for item in filters}
+        found = self._grouped([name for name in asked if name not in filtered], text, filters, limit)
+        for name in filtered.intersection(asked):
+            found |= self._grouped([name], text, [item for item in filters if item.column != name], limit)
+        return found
+
+    def _grouped(
+        self, columns: Sequence[str], text: str, filters: Sequence[Filter], limit: int
+    ) -> dict[str, list[tuple[str | None, int]]]:
+        """Several facets at once: what the text and the filters pass is looked for only once."""
+        if not columns:
+            return {}
+        names = [self._known(column, "choice").sql for column in columns]
+        where, bound = self._where(text, filters)
+        query = f"""
+            SELECT {", ".join(names)}, grouping({", ".join(names)}) AS others, count(*) AS n FROM pairs WHERE {where}
+            GROUP BY GROUPING SETS ({", ".join(f"({name})" for name in names)})
+            QUALIFY row_number() OVER (PARTITION BY others ORDER BY n DESC, {", ".join(names)}) <= {limit:d}
+            ORDER BY n DESC, {", ".join(names)}"""
+        found: dict[str, list[tuple[str | None, int]]] = {column: [] for column in columns}
+        last, every = len(columns) - 1, 2 ** len(columns) - 1
+        place = {every ^ (1 << (last - i)): i for i in range(len(columns))}  # `others` has a bit for each other column
+        for *values, others, n in self._execute(query, bound).fetchall():
+            found[columns[place[others]]].append((values[place[others]], int(n)))
+        return found
 
     def histogram(self, column: str, text: str = "", filters: Sequence[Filter] = ()) -> Histogram | None:
         """How a column of numbers is distributed in the corpus and in a selection; None if it has no values."""

@@ -31,7 +31,7 @@ from stsmt.ui.corpus_layout import (
     search_side,
     send_side,
 )
-from stsmt.ui.corpus_view import RatingSummary, View
+from stsmt.ui.corpus_view import Facets, RatingSummary, View
 from stsmt.ui.forms import shown_errors
 from stsmt.ui.sounds import Sounds
 from stsmt.ui.streaming import pcm
@@ -170,17 +170,19 @@ class Tab:
 
     def _around(self, view: View, shown: Sequence[str], language: Language) -> Updates:
         """Counts, facets, charts and the address."""
-        words = to_sentence(view.filters, self.corpus.columns, language)
-        facets: Updates = {part: self._facet(name, view, language) for name, part in self.parts.facets.items()}
+        words, plotted = to_sentence(view.filters, self.corpus.columns, language), list(shown or ())
+        choices = [name for name in plotted if self.corpus.columns[name].kind == "choice"]
+        counts = self.corpus.facets([*FACETS, *choices], view.text, view.filters)
+        facets: Updates = {part: self._facet(name, counts, view, language) for name, part in self.parts.facets.items()}
         return {
             **facets,
             self.parts.totals: corpus_view.totals(self.corpus, view, words, language),
-            self.parts.charts: corpus_view.plots(self.corpus, view, shown or (), language),
+            self.parts.charts: corpus_view.plots(self.corpus, view, plotted, counts, language),
             self.parts.link: json.dumps(view.link()),
         }
 
-    def _facet(self, name: str, view: View, language: Language) -> Any:
-        counts = dict(self.corpus.facet(name, view.text, view.filters))
+    def _facet(self, name: str, found: Facets, view: View, language: Language) -> Any:
+        counts = dict(found[name])
         for item in view.filters:
             if item.column == name and item.operator == "in" and isinstance(item.value, tuple):
                 counts |= {str(value): counts.get(str(value), 0) for value in item.value}

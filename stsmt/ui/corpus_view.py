@@ -1,7 +1,7 @@
 """What the Corpus tab shows, as HTML, and its address: pure functions; each text is escaped and keeps its direction."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -18,6 +18,8 @@ from stsmt.ui import charts
 from stsmt.ui.strings import TEXTS, say
 
 ROW_CHARACTERS, PAIR_CHARACTERS = 160, 2000
+BARS = 12  # of a chart
+Facets = Mapping[str, Sequence[tuple[str | None, int]]]
 ADDRESS = ("q", "where", "sort", "pair")  # the parameters of a link
 
 
@@ -226,16 +228,16 @@ def _rating(item: RatingSummary, language: Language) -> str:
 # -- distributions ---------------------------------------------------------------------------------------------------
 
 
-def plots(corpus: Corpus, view: View, columns: Sequence[str], language: Language) -> str:
-    """A chart for each column, of the whole corpus and of what the view holds."""
-    parts = [_plot(corpus, view, corpus.columns[name], language) for name in columns if name in corpus.columns]
+def plots(corpus: Corpus, view: View, columns: Sequence[str], facets: Facets, language: Language) -> str:
+    """A chart for each column, of the whole corpus and of what the view holds; `facets` of the columns of choices."""
+    parts = [_plot(corpus, view, corpus.columns[name], facets, language) for name in columns if name in corpus.columns]
     return f'<div class="mels">{"".join(parts)}</div>'
 
 
-def _plot(corpus: Corpus, view: View, column: Column, language: Language) -> str:
+def _plot(corpus: Corpus, view: View, column: Column, facets: Facets, language: Language) -> str:
     label = column.label(language)
     if column.kind == "choice":
-        counts = corpus.facet(column.name, view.text, view.filters, 12)
+        counts = facets.get(column.name, [])[:BARS]
         return charts.bars([(value or say("corpus_missing", language), n) for value, n in counts], label)
     chart = corpus.histogram(column.name, view.text, view.filters)
     if chart is None:

@@ -1,6 +1,7 @@
 """Questions to the index: what is found, in which order, page by page, and how much of it there is."""
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -129,10 +130,23 @@ def test_hours_are_those_of_both_sides(corpus: Corpus) -> None:
 
 def test_facets_count_and_leave_their_own_filter_aside(corpus: Corpus) -> None:
     filters = parse_filters("source_voice = mei and source_seconds >= 2")
-    counts = dict(corpus.facet("source_voice", "", filters))
-    assert set(counts) == {"mei", "mei-low"}
-    assert counts["mei"] == corpus.count("", filters).pairs
-    assert sum(n for _, n in corpus.facet("template")) == len(PAIRS)
+    names = ["source_voice", "template", "split", "source_model"]
+    found = corpus.facets(names, "駅", filters)
+    chosen = [pair for pair in PAIRS.values() if "駅" in pair.source.text and (pair.source.seconds or 0) >= 2]
+    assert dict(found["source_voice"]) == Counter(pair.source.voice for pair in chosen)
+    chosen = [pair for pair in chosen if pair.source.voice == "mei"]
+    assert dict(found["split"]) == Counter(pair.split for pair in chosen)
+    assert dict(found["template"]) == Counter(pair.provenance["template"] for pair in chosen)
+    assert found.keys() == set(names)
+
+
+def test_facets_are_sorted_cut_and_show_what_is_missing(tmp_path: Path) -> None:
+    bare = [replace(pair, source=replace(pair.source, voice=None)) for pair in make_pairs(7)]
+    corpus = index(tmp_path, [*bare, *make_pairs(12)[7:]])
+    assert corpus.facets(["source_voice"])["source_voice"] == [(None, 7), ("mei-low", 3), ("mei", 2)]
+    assert corpus.facets(["source_voice", "split"], limit=1)["source_voice"] == [(None, 7)]
+    with pytest.raises(UserError, match="no column"):
+        corpus.facets(["planted"])
 
 
 def test_a_histogram_holds_every_pair_once(corpus: Corpus) -> None:

@@ -189,7 +189,8 @@ def test_missing_signals_are_shown_as_missing(corpus: Corpus) -> None:
 
 def test_charts_say_in_words_what_they_show(corpus: Corpus) -> None:
     view = View("駅", parse_filters("source_voice = mei"))
-    markup = plots(corpus, view, ["source_seconds", "target_voice", "nonsense"], "en")
+    facets = corpus.facets(["target_voice"], view.text, view.filters)
+    markup = plots(corpus, view, ["source_seconds", "target_voice", "nonsense"], facets, "en")
     assert 'aria-label="length of the source:' in markup
     assert "slt" in markup
     flat = charts.histogram(Histogram(1, 1, (0,) * 24, (0,) * 24, 0), "x", "ja")
