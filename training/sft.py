@@ -179,7 +179,8 @@ def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, la
     source = PairSource(rows, seed + budget.step, texts, jitter)
     separators = model.model.config.conv_L_cache - 1
     sizes = {"rows": ROWS, "length": LENGTH, "separators": separators}
-    packer = Packer(prompt, **sizes, speech_weight=SPEECH_WEIGHT, phones=labels)
+    forgetting = random.Random(seed + budget.step)
+    packer = Packer(prompt, **sizes, speech_weight=SPEECH_WEIGHT, phones=labels, forgetting=forgetting)
     backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():
