@@ -61,32 +61,46 @@ def spread(pool: Iterable[Phrase], seed: int) -> list[Phrase]:
 
 
 def plan(
-    sets: Sequence[HeldOutSet],
+    sets: Sequence[tuple[HeldOutSet, int]],
     phrases: Sequence[Phrase],
     voices: Callable[[Language, str], Sequence[str]],
-    n: int,
     seed: int,
 ) -> list[Item]:
-    """At most `n` items per set and direction, interleaved, so that a run cut short has measured a bit of all.
+    """At most so many items of each set per direction, interleaved: a run cut short has measured a bit of all.
 
     `voices(language, role)` names the voices, which take turns.
 
     Raises:
         UserError: if a set has no phrases or no voices.
     """
-    chosen = {held_out.name: spread((p for p in phrases if p.split == held_out.split), seed)[:n] for held_out in sets}
-    for held_out in sets:
+    chosen = {held.name: spread((p for p in phrases if p.split == held.split), seed)[:n] for held, n in sets}
+    for held_out, _ in sets:
         if not chosen[held_out.name] or not all(voices(language, held_out.role) for language in LANGUAGES):
             raise UserError(f"There is nothing to measure in the set {held_out.name}: no phrases or no voices.")
     items = []
-    for index in range(n):
-        for held_out in sets:
+    for index in range(max(n for _, n in sets)):
+        for held_out, _ in sets:
             for language in LANGUAGES:
                 if index < len(chosen[held_out.name]):
                     names = voices(language, held_out.role)
                     voice = names[index % len(names)]
                     items.append(Item(held_out, language, chosen[held_out.name][index], voice, seed + index))
     return items
+
+
+def read_sets(names: Iterable[str], n: int) -> list[tuple[HeldOutSet, int]]:
+    """Sets and how much of each: `name` for `n` utterances per direction, `name:40` for 40.
+
+    Raises:
+        UserError: for a set or a number that does not exist.
+    """
+    found = []
+    for given in dict.fromkeys(names):
+        name, _, count = given.partition(":")
+        if name not in SETS or (count and not count.isdecimal()):
+            raise UserError(f"There is no set {given!r}; choose from {', '.join(MAIN)}, with or without :N.")
+        found.append((SETS[name], int(count or n)))
+    return found
 
 
 # -- the run ---------------------------------------------------------------------------------------------------------
@@ -198,7 +212,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--judge", type=Path, default=Path("assets/judge"), help="folder of the judge")
     parser.add_argument("--n", type=int, default=100, help="utterances per set and direction (default: 100)")
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder of the report; is resumed")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=MAIN, metavar="SET", help=", ".join(MAIN))
+    parser.add_argument("--sets", nargs="+", default=MAIN, metavar="SET[:N]", help=", ".join(MAIN))
     parser.add_argument(
         "--robustness", action="store_true", help="also what noise, rooms, tempo, pitch … do to listening"
     )
@@ -223,8 +237,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     bench = Bench(
         Translator.load(options.model, options.engine, options.device), Judge.load(options.judge), speak, reading
     )
-    sets = [SETS[name] for name in dict.fromkeys([*options.sets, *(CONDITIONS if options.robustness else ())])]
-    items = plan(sets, list(phrases()), names, options.n, options.seed)
+    sets = read_sets([*options.sets, *(CONDITIONS if options.robustness else ())], options.n)
+    items = plan(sets, list(phrases()), names, options.seed)
     return measure_and_write(bench, items, options)
 
 
@@ -239,7 +253,8 @@ def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Nam
     }
     claim(options.out, identity)
     records = run(bench, items, options.out, minutes=options.minutes)
-    command = f"python -m training.evaluate --model {options.model} --judge {options.judge} --n {options.n}"
+    command = f"python -m training.evaluate --n {options.n} --sets {' '.join(options.sets)}"
+    command += " --robustness" if options.robustness else ""
     found = make_report(records, len(items), identity, command, options.seed)
     report.write(found, options.out)
     if options.readme is not None:

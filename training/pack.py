@@ -143,11 +143,17 @@ class Item(NamedTuple):
     spans: list[Span] = []  # noqa: RUF012 - never changed
 
 
+MOST_FORGOTTEN = 0.6  # of a spoken answer's codes
 WAITING = 6  # examples kept aside while a row is filled: the more, the fuller the rows
 
 
 class Packer:
-    """Fills rows of `length` tokens with rendered examples; an example that does not fit waits for a later row."""
+    """Fills rows of `length` tokens with rendered examples; an example that does not fit waits for a later row.
+
+    With `forgetting`, a share of the spoken answer's codes, another one in every example, is not seen by what follows
+    (their embeddings are zeroed): the next code must then be read from the text instead of being recognised from a
+    sentence that was learnt by heart.
+    """
 
     def __init__(
         self,
@@ -158,9 +164,11 @@ class Packer:
         separators: int,
         speech_weight: float,
         phones: PhoneLabels | None = None,
+        forgetting: random.Random | None = None,
     ) -> None:
         self.prompt, self.rows, self.length = prompt, rows, length
         self.separators, self.speech_weight, self.phones = separators, speech_weight, phones
+        self.forgetting = forgetting
         self._waiting: list[Item] = []
 
     def batch(self, source: PairSource, mixture: Mixture) -> Packed:
@@ -224,7 +232,7 @@ class Packer:
         for tokens, mask, _ in items:
             size = len(tokens)
             row = torch.tensor(tokens)
-            ids[at : at + size], keep[at : at + size] = row, 1.0
+            ids[at : at + size], keep[at : at + size] = row, self._seen(tokens, mask)
             positions[at : at + size + self.separators] = torch.arange(size + self.separators)
             wanted = torch.where(torch.tensor(mask)[1:] == 1, row[1:], IGNORE)
             labels[at : at + size - 1] = wanted
@@ -233,3 +241,11 @@ class Packer:
             at += size + self.separators
         positions[at:] = torch.arange(self.length - at)
         return [ids, keep, positions, labels, weights]
+
+    def _seen(self, tokens: Sequence[int], mask: Sequence[int]) -> Tensor:
+        """1 where a token may be seen, [T]."""
+        if self.forgetting is None:
+            return torch.ones(len(tokens))
+        share, draw, speech = self.forgetting.uniform(0, MOST_FORGOTTEN), self.forgetting.random, self.prompt.speech_ids
+        hidden = [wanted and token in speech and draw() < share for token, wanted in zip(tokens, mask, strict=True)]
+        return 1.0 - torch.tensor(hidden, dtype=torch.float32)

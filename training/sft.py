@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,20 @@ from training.tokenizer import build_tokenizer, save_tokenizer
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
 LISTEN = Mixture(stt=3.0, mt=3.0, tts=1.5, chain=0.3)
 WHOLE = Mixture(stt=1.5, mt=1.5, tts=1.5, chain=3.0, direct=0.7)
-PRETRAIN_SHARE, LISTEN_SHARE, WHOLE_SHARE = 0.03, 0.3, 0.45  # of the time: where each mixture is left, or reached
+SPEAK = Mixture(stt=2.0, mt=0.7, tts=5.0, chain=2.0, direct=0.3)  # text is known by then, speaking is not
+SCHEDULE = ((0.03, PRETRAIN), (0.03, LISTEN), (0.3, LISTEN), (0.42, WHOLE), (0.5, WHOLE), (0.6, SPEAK))
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
-SPEECH_WEIGHT = 0.4  # a speech token's loss against a text token's: there are ten times as many
+SPEECH_WEIGHT = 0.8  # a speech token's loss against a text token's: there are ten times as many
 GUIDE_WEIGHT = 0.5
 EVALUATE_EVERY = 200  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
     """The task mixture at a share of the time budget."""
-    if progress < PRETRAIN_SHARE:
-        return PRETRAIN
-    return LISTEN.blend(WHOLE, min(1.0, max(0.0, (progress - LISTEN_SHARE) / (WHOLE_SHARE - LISTEN_SHARE))))
+    for (start, before), (stop, after) in pairwise(((0.0, PRETRAIN), *SCHEDULE)):
+        if progress < stop:
+            return before.blend(after, (progress - start) / (stop - start))
+    return SCHEDULE[-1][1]
 
 
 def lm_config(vocabulary: int, pad: int, bos: int, eos: int, *, hidden: int, layers: int) -> Lfm2Config:
@@ -176,7 +179,8 @@ def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, la
     source = PairSource(rows, seed + budget.step, texts, jitter)
     separators = model.model.config.conv_L_cache - 1
     sizes = {"rows": ROWS, "length": LENGTH, "separators": separators}
-    packer = Packer(prompt, **sizes, speech_weight=SPEECH_WEIGHT, phones=labels)
+    forgetting = random.Random(seed + budget.step)
+    packer = Packer(prompt, **sizes, speech_weight=SPEECH_WEIGHT, phones=labels, forgetting=forgetting)
     backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,20 @@ def read_rows(work: Path) -> list[tuple[dict, np.ndarray]]:
     return found
 
 
-def load_speech(work: Path, *, augmented_share: float, seed: int, limit: int | None = None) -> list[Spoken]:
+def load_speech(
+    work: Path,
+    *,
+    augmented_share: float,
+    seed: int,
+    limit: int | None = None,
+    known: Collection[tuple[str, str]] = (),
+) -> list[Spoken]:
     """Utterances with features; a seeded share of them is augmented (samples and features alike).
 
-    `limit` takes a seeded sample of so many.
+    `limit` takes a seeded sample of so many; those in `known`, as (phrase, language), are left out.
     """
-    loaded, rows = [], read_rows(work)
+    loaded = []
+    rows = [found for found in read_rows(work) if (found[0]["phrase"], found[0]["language"]) not in known]
     if limit is not None and limit < len(rows):
         rows = random.Random(seed).sample(rows, limit)
     for row, samples in tqdm(rows, desc="features"):

@@ -1,7 +1,8 @@
 """Encode the synthesised speech with the final codec: `python -m training.tokenise --work runs/embedded`.
 
 Writes `work/codes.parquet`, one row per utterance: its text, voice and split, `codes` of the clean sound, and for a
-seeded share of them `augmented`, codes of the sound as a bad microphone would give it (used as sources only).
+seeded share of them `augmented`, codes of the sound as a bad microphone would give it (used as sources only). What is
+in the file already stays: codes are final, and only utterances that were added since are encoded.
 Utterances of the same number of frames are encoded together: without padding, a batch gives what each would alone.
 """
 
@@ -63,12 +64,15 @@ def worsen(spoken: Spoken, seed: int) -> Spoken:
 
 
 def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> None:
-    """Encode everything in `work/speech` to `work/codes.parquet`."""
+    """Encode what `work/speech` holds and `work/codes.parquet` does not."""
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval().to(device)
-    clean = load_speech(work, augmented_share=0.0, seed=seed)
+    codes_file = work / "codes.parquet"
+    earlier = pq.read_table(codes_file).to_pylist() if codes_file.exists() else []
+    known = {(row["phrase"], row["language"]) for row in earlier}
+    clean = load_speech(work, augmented_share=0.0, seed=seed, known=known)
     chosen = random.Random(seed).sample(range(len(clean)), round(augmented_share * len(clean)))
     worse = dict(zip(chosen, encode_corpus(codec, [worsen(clean[i], seed) for i in chosen], device), strict=True))
-    rows = [
+    rows = earlier + [
         {field: getattr(spoken, field) for field in FIELDS}
         | {"phones": " ".join(spoken.phones), "codes": codes, "augmented": worse.get(index)}
         for index, (spoken, codes) in enumerate(zip(clean, encode_corpus(codec, clean, device), strict=True))
@@ -78,7 +82,7 @@ def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> N
     schema = pa.schema([*texts, ("codes", kind), ("augmented", kind)])
     temporary = work / "codes.tmp"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
-    temporary.rename(work / "codes.parquet")
+    temporary.rename(codes_file)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from training.evaluate import (
     measure_and_write,
     plan,
     read_records,
+    read_sets,
     run,
     spread,
 )
@@ -75,7 +76,7 @@ def bench(tiny_checkpoint: Path) -> Bench:
 
 
 def items(n: int = 2, names: Sequence[str] = ("unseen_sentence",)) -> list[Item]:
-    return plan([SETS[name] for name in names], PHRASES, voices, n, 0)
+    return plan([(SETS[name], n) for name in names], PHRASES, voices, 0)
 
 
 # -- the plan --------------------------------------------------------------------------------------------------------
@@ -103,7 +104,16 @@ def test_voices_take_turns_and_strangers_speak_the_unseen_voice_set() -> None:
 
 def test_a_set_without_phrases_is_refused() -> None:
     with pytest.raises(UserError, match="unseen_template"):
-        plan([SETS["unseen_template"]], PHRASES[:3], voices, 2, 0)
+        plan([(SETS["unseen_template"], 2)], PHRASES[:3], voices, 0)
+
+
+def test_sets_may_be_measured_by_different_numbers() -> None:
+    chosen = read_sets(["unseen_sentence", "unseen_voice:3"], 5)
+    planned = [item.held_out.name for item in plan(chosen, PHRASES, voices, 0)]
+    assert planned.count("unseen_sentence") == 2 * 5 and planned.count("unseen_voice") == 2 * 3
+    for wrong in ("unseen", "unseen_voice:x"):
+        with pytest.raises(UserError, match="There is no set"):
+            read_sets([wrong], 5)
 
 
 # -- one utterance ---------------------------------------------------------------------------------------------------
@@ -189,6 +199,7 @@ def options(out: Path, model: Path, **changes: Any) -> Any:
     readme = out.parent / "README.md"
     readme.write_text("before\n<!-- numbers -->\nold\n<!-- /numbers -->\nafter\n", encoding="utf-8")
     given = {"model": model, "judge": out / "none", "n": 2, "out": out, "seed": 0, "readme": readme, "minutes": None}
+    given |= {"sets": MAIN, "robustness": False}
     return SimpleNamespace(**(given | changes))
 
 

@@ -127,3 +127,17 @@ def test_the_guide_teaches_the_layers_below_it_alone(prompt: PromptFormat) -> No
     guide.loss(batch.spans).backward()
     reached = [any(p.grad is not None and p.grad.abs().sum() > 0 for p in layer.parameters()) for layer in layers]
     assert reached == [True] + [False] * (len(layers) - 1)
+
+
+def test_forgetting_hides_spoken_answers_alone_and_changes_no_label(prompt: PromptFormat) -> None:
+    def batch(forgetting: random.Random | None) -> Packed:
+        made = Packer(prompt, rows=4, length=256, separators=2, speech_weight=0.5, forgetting=forgetting)
+        return made.batch(PairSource(make_rows(), seed=6), Mixture(chain=1, tts=1))
+
+    whole, partly = batch(None), batch(random.Random(0))
+    assert torch.equal(whole.ids, partly.ids) and torch.equal(whole.labels, partly.labels)
+    hidden = (whole.keep == 1) & (partly.keep == 0)
+    assert hidden.any()
+    answered = torch.roll(whole.labels, 1, dims=1)  # labels stand one place before what they predict
+    assert all(int(token) in prompt.speech_ids for token in whole.ids[hidden])
+    assert torch.equal(whole.ids[hidden], answered[hidden])
