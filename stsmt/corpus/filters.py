@@ -148,12 +148,15 @@ def to_sentence(filters: Iterable[Filter], columns: Mapping[str, Column], langua
 
 def _words(item: Filter, column: Column, language: Language) -> str:
     values: list[str] = []
+    operator = (
+        "=" if item.operator == "in" and isinstance(item.value, tuple) and len(item.value) == 1 else item.operator
+    )
     if item.value is not None:
         given = item.value if isinstance(item.value, tuple) else (item.value,)
         values = [_with_unit(value, column) for value in given]
-    if item.operator == "in":
+    if operator == "in":
         values = [("・" if language == "ja" else ", ").join(values)]
-    return _OPERATORS[item.operator][3 if language == "ja" else 2].format(column.label(language), *values)
+    return _OPERATORS[operator][3 if language == "ja" else 2].format(column.label(language), *values)
 
 
 def _with_unit(value: object, column: Column) -> str:

@@ -6,7 +6,7 @@ It has one table `pairs` (the columns of a shard, a `number` in the order of rea
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow as pa
 from stsmt import __version__
 from stsmt.corpus.folding import search_forms
 from stsmt.corpus.pairs import CODES, SCHEMA, SHORT_CODES, SIDES
-from stsmt.corpus.shards import Batch, Shard
+from stsmt.corpus.shards import Shard
 from stsmt.errors import UserError
 
 INDEX_VERSION = 1
@@ -77,43 +77,63 @@ def _connect(path: Path, *, threads: int, **config: Any) -> duckdb.DuckDBPyConne
 def _fill(
     connection: duckdb.DuckDBPyConnection, shards: Sequence[Shard], fold_kana: bool, progress: Progress | None
 ) -> Report:
-    signals = {name: version for shard in shards for name, version in shard.signals.items()}
-    connection.execute("BEGIN")  # as one transaction, rows go to their place at once instead of to the log first
-    _create(connection, signals, CODES if any(shard.codes == CODES for shard in shards) else SHORT_CODES)
-    total, rows, left_out, not_numbers = sum(shard.rows for shard in shards), 0, 0, 0
-    for shard in shards:
-        for batch in shard.batches():
-            _insert(connection, batch, signals, rows, fold_kana)
-            rows, left_out = rows + len(batch.table), left_out + batch.left_out
-            not_numbers += batch.not_numbers
-            if progress is not None:
-                progress(rows + left_out, total)
-    connection.execute("COMMIT")
+    feed = _Feed(shards, fold_kana, progress)
+    columns = ", ".join(f'"{f.name}" {_TYPES[f.type]}' for f in feed.schema)
+    connection.execute(f"CREATE TABLE pairs ({columns})")
+    connection.execute("CREATE TABLE meta (key VARCHAR, value VARCHAR)")
+    connection.register("feed", pa.RecordBatchReader.from_batches(feed.schema, feed.batches()))
+    try:
+        connection.execute("INSERT INTO pairs SELECT * FROM feed")
+    except duckdb.Error as error:
+        raise (feed.error or error) from None
     repeated = _drop_repeated(connection)
-    report = Report(rows - repeated, left_out, repeated, not_numbers, signals, [shard.name for shard in shards])
+    names = [shard.name for shard in shards]
+    report = Report(feed.rows - repeated, feed.left_out, repeated, feed.not_numbers, feed.signals, names)
     _write_meta(connection, {**vars(report), "version": INDEX_VERSION, "made_by": __version__, "fold_kana": fold_kana})
     return report
 
 
-def _create(connection: duckdb.DuckDBPyConnection, signals: Mapping[str, str], codes: pa.DataType) -> None:
-    columns = [f'"{f.name}" {_TYPES[codes if f.type == CODES else f.type]}' for f in SCHEMA]
-    columns += [f"{side}_search VARCHAR" for side in SIDES]
-    columns += [f'"{name}" DOUBLE' for name in signals]
-    connection.execute(f"CREATE TABLE pairs (number BIGINT, {', '.join(columns)})")
-    connection.execute("CREATE TABLE meta (key VARCHAR, value VARCHAR)")
+class _Feed:
+    """The rows of all shards as one stream, which DuckDB reads, packs and writes at the same time.
 
+    What goes wrong on the way reaches DuckDB as a mere text; the exception itself is kept in `error`.
+    """
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection, batch: Batch, signals: Mapping[str, str], first: int, fold_kana: bool
-) -> None:
-    table, columns = batch.table, {"number": pa.array(range(first, first + len(batch.table)), pa.int64())}
-    columns |= {f.name: table[f.name] for f in SCHEMA}
-    columns |= {f"{side}_search": _search_column(table[f"{side}_text"], fold_kana) for side in SIDES}
-    nothing = pa.nulls(len(table), pa.float64())
-    columns |= {name: table[name] if name in table.column_names else nothing for name in signals}
-    connection.register("batch", pa.table(columns))
-    connection.execute("INSERT INTO pairs SELECT * FROM batch")
-    connection.unregister("batch")
+    def __init__(self, shards: Sequence[Shard], fold_kana: bool, progress: Progress | None) -> None:
+        self._shards, self._fold_kana, self._progress = shards, fold_kana, progress
+        self.signals = {name: version for shard in shards for name, version in shard.signals.items()}
+        self.rows = self.left_out = self.not_numbers = 0
+        self.error: BaseException | None = None
+        codes = CODES if any(shard.codes == CODES for shard in shards) else SHORT_CODES
+        self.schema = pa.schema(
+            [
+                ("number", pa.int64()),
+                *(f.with_type(codes) if f.type == CODES else f for f in SCHEMA),
+                *((f"{side}_search", pa.string()) for side in SIDES),
+                *((name, pa.float64()) for name in self.signals),
+            ]
+        )
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        total = sum(shard.rows for shard in self._shards)
+        try:
+            for batch in (batch for shard in self._shards for batch in shard.batches()):
+                yield from self._table(batch.table).to_batches()
+                self.rows, self.left_out = self.rows + len(batch.table), self.left_out + batch.left_out
+                self.not_numbers += batch.not_numbers
+                if self._progress is not None:
+                    self._progress(self.rows + self.left_out, total)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _table(self, table: pa.Table) -> pa.Table:
+        """A batch in the columns of the index."""
+        made: dict[str, Any] = {"number": pa.array(range(self.rows, self.rows + len(table)), pa.int64())}
+        made |= {f"{side}_search": _search_column(table[f"{side}_text"], self._fold_kana) for side in SIDES}
+        made |= {name: pa.nulls(len(table), pa.float64()) for name in self.signals if name not in table.column_names}
+        columns = (made[name] if name in made else table[name] for name in self.schema.names)
+        return pa.table(list(columns), self.schema.names).cast(self.schema)
 
 
 def _search_column(texts: pa.ChunkedArray, fold_kana: bool) -> pa.Array:

@@ -145,7 +145,8 @@ class Shard:
             columns[name], dropped = _finite(table[name])
             not_numbers += dropped
         whole = pa.table(columns)
-        kept = whole.filter(_usable(whole))
+        usable = _usable(whole)
+        kept = whole if pc.all(usable).as_py() else whole.filter(usable)  # filtering copies all codes
         return Batch(_with_ids(_with_splits(kept)), len(whole) - len(kept), not_numbers)
 
     def _column(self, table: pa.Table, wanted: pa.Field) -> Any:

@@ -6,7 +6,7 @@ Nothing loads more than one page. The form is the state: what is asked is read f
 import html
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -46,6 +46,9 @@ WRITE_ADDRESS = """(link) => {
   for (const key of ['tab', 'q', 'where', 'sort', 'pair']) url.searchParams.delete(key);
   for (const [key, value] of Object.entries(wanted)) url.searchParams.set(key, value);
   window.history.replaceState(null, '', url);
+  for (const row of document.querySelectorAll('.pairs [data-pair]'))
+    if (row.dataset.pair === wanted.pair) row.setAttribute('aria-current', 'true');
+    else row.removeAttribute('aria-current');
 }"""
 
 
@@ -98,7 +101,7 @@ def _connect_search(tab: "Tab", builder: Builder) -> None:
     parts.forward.click(tab.forward, paging, parts.outputs, **options)
     parts.back.click(tab.back, paging, parts.outputs, **options)
     adding = [column, operator, value, *parts.form]
-    gr.on([add.click, value.submit], tab.add_filter, adding, [*parts.outputs, value], **options)
+    gr.on([add.click, value.submit], tab.add_filter, adding, parts.outputs, **options)
 
 
 # -- handlers --------------------------------------------------------------------------------------------------------
@@ -252,31 +255,32 @@ class Tab:
     # -- links and sending ---------------------------------------------------------------------------------------
 
     def restore(self, query: str, visitor: gr.Request) -> Iterator[dict[Any, Any]]:
-        """Bring back what an address describes; without one, the first page."""
-        language, view = visitor_language(visitor), None
+        """Bring back what an address describes; without one, or with one that is not understood, the first page."""
+        language, asked, linked = visitor_language(visitor), View(), False
+        page = self._page(asked, [None], language)
         try:
-            view = View.read(query or "")
-            filters = check_filters(view.filters if view else (), self.corpus.columns)
+            if (found := View.read(query or "")) is not None:
+                found = replace(found, filters=check_filters(found.filters, self.corpus.columns))
+                page, asked, linked = self._page(found, [None], language), found, True
         except UserError as error:
-            gr.Warning(sentence(str(error), language))
-            filters = ()
-        facets = {item.column: item for item in filters if item.operator == "in" and item.column in FACETS}
-        chips = [str(item) for item in filters if item not in facets.values()]
-        asked = view or View()
-        picked = [list(facets[name].value) if name in facets else [] for name in FACETS]  # type: ignore[arg-type]
-        values = [asked.text, asked.sort.column, asked.sort.descending, chips, list(PLOTS), asked.pair, *picked]
-        updates: dict[Any, Any] = dict(zip(self.parts.form, values, strict=True)) | self._chips(chips, language)
+            gr.Warning(html.escape(sentence(str(error), language)))
         with shown_errors(language):
-            shown = View(asked.text, filters, asked.sort, asked.pair)
-            around = self._around(shown, list(PLOTS), language)
-            for part in self.parts.facets.values():
-                around[part] = {**around[part], "value": updates.pop(part)}
-            around[self.parts.link] = json.dumps(shown.link()) if view else "{}"
-            yield updates | self._page(shown, [None], language) | around
-            if view is not None:
+            yield self._form(asked, language) | page
+            yield self._around(asked, list(PLOTS), language) | ({} if linked else {self.parts.link: ""})
+            if linked:
                 yield {self.tabs: gr.Tabs(selected="corpus")}
             if asked.pair:
-                yield self._shown(self.corpus.pair(asked.pair), shown, language, autoplay=False)
+                yield self._shown(self.corpus.pair(asked.pair), asked, language, autoplay=False)
+
+    def _form(self, view: View, language: Language) -> dict[Any, Any]:
+        """The form that asks for a view."""
+        facets = {item.column: item for item in view.filters if item.operator == "in" and item.column in FACETS}
+        chips = [str(item) for item in view.filters if item not in facets.values()]
+        picked = [list(facets[name].value) if name in facets else [] for name in FACETS]  # type: ignore[arg-type]
+        values = [view.text, view.sort.column, view.sort.descending, chips, list(PLOTS), view.pair]
+        form = dict(zip(self.parts.form, [*values, *picked], strict=True))
+        offered = ((part, values) for part, values in zip(self.parts.facets.values(), picked, strict=True))
+        return form | self._chips(chips, language) | {part: gr.update(choices=v, value=v) for part, v in offered}
 
     def send_found(self, visitor: gr.Request, count: float | None, *values: Any) -> str:
         """A random sample of what is found, drawn by a fixed seed, goes to the listening test."""

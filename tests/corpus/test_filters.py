@@ -59,6 +59,7 @@ def test_sql_holds_no_value_and_binds_each(given_filters: list[Filter]) -> None:
         ("target_error_rate <= 20", "recogniser's error rate, translation at most 20%", "訳の認識誤り率が20%以下"),
         ("source_seconds between 1 and 2.5", "length of the source from 1 s to 2.5 s", "元の長さが1 sから2.5 sまで"),
         ("source_voice in (mei, kal)", "voice of the source is one of mei, kal", "元の声がmei・kalのいずれか"),
+        ("source_voice in (mei)", "voice of the source is mei", "元の声がmei"),
         ('source_text contains "駅"', "text of the source contains “駅”", "元の文が「駅」を含む"),
         ("odd_signal is missing", "odd_signal is missing", "odd_signalがない"),
         ("split != dev and split = test", "split is not dev and split is test", "分割がdev以外、かつ分割がtest"),

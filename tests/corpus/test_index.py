@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from stsmt.corpus.pairs import pairs_table, write_pairs, write_table
 from stsmt.corpus.search import Corpus, open_corpus
 from stsmt.corpus.shards import Shard
 from stsmt.errors import UserError
+from stsmt.settings import ROOT
 from tests.corpus.conftest import index
 from tests.corpus.pairs import VERSIONS, make_pair, make_pairs
 
@@ -62,6 +65,27 @@ def test_a_crash_leaves_the_old_index(tmp_path: Path) -> None:
         build_index([Shard(tmp_path / "pairs.parquet")], tmp_path / "corpus.duckdb", threads=1, progress=crash)
     assert Corpus(tmp_path / "corpus.duckdb", threads=1).count().pairs == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.duckdb", "pairs.parquet"]
+
+
+def test_being_killed_leaves_the_old_index(tmp_path: Path) -> None:
+    index(tmp_path, make_pairs(5)).close()
+    script = """if True:
+        import os, sys
+        from pathlib import Path
+        from stsmt.corpus.index import build_index
+        from stsmt.corpus.shards import Shard
+        build_index([Shard(sys.argv[1])], Path(sys.argv[2]), threads=1, progress=lambda *_: os.kill(os.getpid(), 9))
+    """
+    files = [str(tmp_path / "pairs.parquet"), str(tmp_path / "corpus.duckdb")]
+    assert subprocess.run([sys.executable, "-c", script, *files], cwd=ROOT).returncode == -9
+    assert Corpus(tmp_path / "corpus.duckdb", threads=1).count().pairs == 5
+
+
+def test_who_reads_goes_on_reading_while_the_index_is_made_again(tmp_path: Path) -> None:
+    old = index(tmp_path, make_pairs(5))
+    write_pairs(tmp_path / "pairs.parquet", make_pairs(9), VERSIONS)
+    build_index([Shard(tmp_path / "pairs.parquet")], tmp_path / "corpus.duckdb", threads=1)
+    assert len(old.search().rows) == 5
 
 
 def test_a_damaged_shard_leaves_the_old_index(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,8 +273,16 @@ def test_a_link_restores_form_list_and_pair(tab: Tab, corpus: Corpus) -> None:
     assert steps[0][tab.parts.text] == "駅"
     assert steps[0][tab.parts.facets["source_voice"]]["value"] == ["mei"]
     assert (steps[0][tab.parts.sort], steps[0][tab.parts.descending]) == ("source_seconds", True)
-    assert list(steps[1]) == [tab.tabs]
-    assert "駅" in steps[2][tab.parts.pair["texts"]]
+    assert list(steps[2]) == [tab.tabs]
+    assert "駅" in steps[3][tab.parts.pair["texts"]]
+
+
+@pytest.mark.parametrize("query", ["", "?tab=corpus&sort=planted", "?tab=corpus&where=(", "?tab=corpus&q=" + "x" * 300])
+def test_an_address_that_is_not_understood_gives_the_first_page(tab: Tab, query: str) -> None:
+    with pytest.warns(UserWarning) if query else nullcontext():
+        first, second = tab.restore(query, JAPANESE)
+    assert "data-pair" in first[tab.parts.rows]
+    assert second[tab.parts.link] == ""
 
 
 def test_what_is_found_goes_to_the_listening_test(tab: Tab, sent: list[list[str]]) -> None:
