@@ -1,4 +1,4 @@
-"""The command line: `python -m stsmt translate | speak | transcribe | serve | corpus`.
+"""The command line: `python -m stsmt translate | speak | transcribe | serve | corpus | ratings`.
 
 Results go to standard output, everything else to standard error. Exit status: 0 fine, 2 bad input (one line
 `error: …`), 1 our own fault (with a traceback to report).
@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from stsmt.audio import check_speech, check_writable, read_audio, wav_bytes, write_wav
 from stsmt.cli_corpus import add_corpus
+from stsmt.cli_ratings import add_ratings
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES, Mode, Task
 from stsmt.requests import Request, Result
@@ -77,6 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         verb.add_argument("--device", metavar="DEVICE", help="cpu (default), cuda, cuda:1 …")
         verb.set_defaults(run=_serve if verb is verbs.choices["serve"] else _answer)
     add_corpus(verbs)
+    add_ratings(verbs)
     return parser
 
 
@@ -132,7 +134,7 @@ def serve(settings: Settings) -> None:
     """Load the model and serve the app until interrupted; what app.py does.
 
     Raises:
-        UserError: if the checkpoint or the index cannot be loaded.
+        UserError: if the checkpoint or the index cannot be loaded, or the folder of ratings not be used.
     """
     from stsmt.corpus.search import open_corpus
     from stsmt.translator import Translator
@@ -140,8 +142,10 @@ def serve(settings: Settings) -> None:
     translator = Translator.load(settings.model, settings.engine, settings.device)
     corpus = open_corpus(Path(settings.db), CORPUS)
     from stsmt.ui import build_app, launch_options
+    from stsmt.ui.corpus_listening import rated_corpus
 
-    build_app(translator, examples=EXAMPLES, corpus=corpus).launch(
+    rated = {} if corpus is None else rated_corpus(corpus, translator.codec, settings)
+    build_app(translator, examples=EXAMPLES, corpus=corpus, **rated).launch(
         server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
     )
 

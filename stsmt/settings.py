@@ -22,13 +22,17 @@ class Settings:
     """Where things are and how they run.
 
     `model`: a checkpoint folder, or `owner/name@revision` on the Hub. `engine`: what runs the language model.
-    `db`: the corpus index. `ratings`: the folder of listening-test events. `device`: a torch device.
+    `db`: the corpus index. `ratings`: the folder of listening-test events. `ratings_repository`: the private dataset
+    on the Hub that keeps a copy of them. `login`: whether visitors can log in (a Space with OAuth). `device`: a torch
+    device.
     """
 
     model: str = str(BUNDLED_MODEL)
     engine: str = "transformers"
     db: str = "corpus.duckdb"
     ratings: str = "ratings"
+    ratings_repository: str = ""
+    login: bool = False
     host: str = "127.0.0.1"
     port: int = 7860
     device: str = "cpu"
@@ -47,11 +51,12 @@ class Settings:
             UserError: for a value that cannot be used.
         """
         environment = os.environ if environment is None else environment
-        names = ("model", "engine", "db", "ratings", "host", "device")
+        names = ("model", "engine", "db", "ratings", "ratings_repository", "host", "device")
         given = {
             name: environment[f"STSMT_{name.upper()}"] for name in names if environment.get(f"STSMT_{name.upper()}")
         }
         port = environment.get("STSMT_PORT") or str(cls.port)
         if not port.isdecimal():
             raise UserError(f"STSMT_PORT must be a number, not {port!r}.")
-        return cls(**given, port=int(port))
+        login = bool(environment.get("OAUTH_CLIENT_ID"))  # set by a Space whose README.md says `hf_oauth: true`
+        return cls(**given, login=login, port=int(port))

@@ -15,6 +15,7 @@ from stsmt.ui.corpus import BUSY, CorpusStudio, corpus_tab
 from stsmt.ui.corpus_api import corpus_endpoints
 from stsmt.ui.corpus_view import RatingSummary
 from stsmt.ui.forms import read_examples
+from stsmt.ui.listening import Listening, listening_tab
 from stsmt.ui.live import Studio
 from stsmt.ui.sounds import Sounds, decoder
 from stsmt.ui.streaming import Memory, provide_ffmpeg
@@ -32,11 +33,12 @@ def build_app(
     corpus: Corpus | None = None,
     on_send: Callable[[list[str]], int] | None = None,
     ratings_of: Callable[[str], Sequence[RatingSummary]] | None = None,
+    listening: Listening | None = None,
 ) -> gr.Blocks:
     """The whole page; `examples` is a folder with clips and their `examples.json`.
 
     With a `corpus` there is a tab to browse it: `on_send` takes the ids of pairs that somebody wants rated and returns
-    how many it took, `ratings_of` tells what raters said of a pair.
+    how many it took, `ratings_of` tells what raters said of a pair. With a `listening` test there is one for it.
     """
     studio = Studio(
         memory=Memory(translator),
@@ -60,6 +62,9 @@ def build_app(
                 sounds = Sounds(decoder(translator.codec))
                 with gr.Tab(label("tab_corpus"), id="corpus"):
                     corpus_tab(CorpusStudio(corpus, sounds, on_send, ratings_of), app, tabs)
+            if listening is not None:
+                with gr.Tab(label("listening_tab"), id="listening"):
+                    listening_tab(listening)
             with gr.Tab(label("tab_about"), id="about"):
                 about(translator.card)
         endpoints(studio.memory, live.MODEL)

@@ -66,11 +66,13 @@ STSMT_MODEL=owner/name@revision STSMT_DEVICE=cuda python app.py
         """## Privacy
 Recordings are used to answer you and for nothing else. Uploaded and generated files lie in a temporary folder and are
 deleted within the hour, and when the app stops. Recent answers (not your recordings) stay in memory for up to half an
-hour, so that the same input is not computed twice. There is no run history and no analytics.""",
+hour, so that the same input is not computed twice. There is no run history and no analytics. Only who takes part in a
+listening test, where there is one, leaves something: the answers, comments and times, and the name that was chosen.""",
         """## プライバシー
 録音は、答えを返すためだけに使います。アップロードされたファイルと生成されたファイルは一時フォルダに置かれ、1時間以内に、
 またアプリの終了時に削除されます。同じ計算を繰り返さないよう、最近の答え（録音そのものは含みません）を最長30分メモリに
-残します。実行履歴も利用解析もありません。""",
+残します。実行履歴も利用解析もありません。聴取テストがあり、それに参加した場合だけ、回答・コメント・時刻と、自分で決めた名前が
+保存されます。""",
     ),
     "about_programs": (
         """## Use it from a program

@@ -11,10 +11,12 @@ import gradio as gr
 from stsmt.prompt import Language
 from stsmt.ui.about_texts import ABOUT
 from stsmt.ui.strings_corpus import CORPUS, JAPANESE_CORPUS
+from stsmt.ui.strings_listening import LISTENING, LISTENING_SENTENCES
 
 TEXTS: dict[str, tuple[str, str]] = {
     **ABOUT,
     **CORPUS,
+    **LISTENING,
     # -- the page
     "head": (
         """# Speech translation studio
@@ -122,6 +124,7 @@ one pass) and **cascade** (three separate requests: recognise, translate the tex
 
 # Sentences of `UserError` and of `Result`, which the library words in English: a pattern and its Japanese sentence.
 JAPANESE_SENTENCES: list[tuple[str, str]] = [
+    *LISTENING_SENTENCES,
     *JAPANESE_CORPUS,
     (r"There is no recording; .*", "まだ音声がありません。マイクで録音するか、ファイルを選んでください。"),
     (r"(?:.*) is empty; give a recording\.", "ファイルが空です。録音を選んでください。"),

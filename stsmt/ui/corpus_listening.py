@@ -1,0 +1,69 @@
+"""Where the corpus and the listening test meet: pairs as items to rate, ratings as part of a pair's page."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stsmt.codec import Codec
+from stsmt.corpus.search import Corpus
+from stsmt.errors import UserError
+from stsmt.listening.items import PairItems
+from stsmt.listening.plan import Plan, planted_golds, starting_plan
+from stsmt.listening.planted import read_planted
+from stsmt.listening.protocol import ListeningTest
+from stsmt.settings import CORPUS, Settings
+from stsmt.ui.corpus_view import RatingSummary
+from stsmt.ui.listening import Listening, open_listening
+from stsmt.ui.sounds import Sounds, decoder
+
+DRAWN = 150  # pairs to choose the first round from
+
+
+def corpus_items(corpus: Corpus, codec: Codec) -> PairItems:
+    """The pairs of a corpus as items; they are compared by who speaks the target."""
+
+    def speaker(pair: Any) -> str:
+        return " ".join(filter(None, (pair.target.model, pair.target.voice))) or "unknown"
+
+    return PairItems(lambda: corpus.sample([], DRAWN, seed=0), corpus.pair, Sounds(decoder(codec)).of, speaker)
+
+
+def listening_of(
+    corpus: Corpus, codec: Codec, folder: str, *, bundled: Path, repository: str = "", login: bool = False
+) -> Listening:
+    """The listening test of a corpus. Its first round has golds where the corpus is the `bundled` one.
+
+    Raises:
+        UserError: if the folder of ratings cannot be used.
+    """
+    items = corpus_items(corpus, codec)
+
+    def plan() -> Plan:
+        golds = planted_golds(read_planted(bundled))
+        try:
+            return starting_plan(items, list(items.pair_ids()), golds)
+        except UserError:  # these golds are of another corpus
+            return starting_plan(items, list(items.pair_ids()))
+
+    return open_listening(items, folder, plan, repository=repository, login=login)
+
+
+def rated_corpus(corpus: Corpus, codec: Codec, settings: Settings) -> dict[str, Any]:
+    """What `build_app` takes beside a corpus, so that its pairs can be rated.
+
+    Raises:
+        UserError: if the folder of ratings cannot be used.
+    """
+    repository, login = settings.ratings_repository, settings.login
+    listening = listening_of(corpus, codec, settings.ratings, bundled=CORPUS, repository=repository, login=login)
+    return {"listening": listening, "on_send": listening.test.add, "ratings_of": ratings_of(listening.test)}
+
+
+def ratings_of(test: ListeningTest) -> Callable[[str], Sequence[RatingSummary]]:
+    """What the page of a pair shows of its ratings."""
+
+    def found(pair_id: str) -> list[RatingSummary]:
+        means = test.means(pair_id)
+        return [RatingSummary(name, mean.n, mean.value, mean.low, mean.high) for name, mean in means.items()]
+
+    return found
