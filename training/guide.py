@@ -51,16 +51,25 @@ class PhoneLabels:
             text = example.source_text if example.task is Task.TTS else example.target_text
             spoken.append((example.target_language, text))
         runs = speech_runs(prompt, ids)
-        spans = []
-        for (start, stop), (language, text) in zip(runs, spoken, strict=True):
-            if text is not None and len(labels := self._numbers[language, text]) < stop - start:
-                spans.append(Span(start, stop, labels))
-        if example.target_codes is not None and spoken[-1][1] is not None:
-            language, text = spoken[-1]
-            place = find_tokens(ids[: runs[-1][0]], prompt.encode_text(text))
-            if place and len(labels := self._numbers[language, text]) < FRAMES_PER_TOKEN * (place[1] - place[0]):
-                spans.append(Span(*place, labels, text=True))
+        spans = [
+            Span(start, stop, self._numbers[language, text])
+            for (start, stop), (language, text) in zip(runs, spoken, strict=True)
+            if text is not None and len(self._numbers[language, text]) < stop - start
+        ]
+        if example.target_codes is not None:
+            spans += self._find_text(prompt, ids[: runs[-1][0]], *spoken[-1])
         return spans
+
+    def _find_text(
+        self, prompt: PromptFormat, before: Sequence[int], language: Language, text: str | None
+    ) -> list[Span]:
+        """The text that is spoken next, where it stands before its speech."""
+        place = find_tokens(before, prompt.encode_text(text)) if text else None
+        if text is None or place is None:
+            return []
+        labels = self._numbers[language, text]
+        fits = len(labels) < FRAMES_PER_TOKEN * (place[1] - place[0])
+        return [Span(*place, labels, text=True)] if fits else []
 
 
 def speech_runs(prompt: PromptFormat, ids: Sequence[int]) -> list[tuple[int, int]]:
