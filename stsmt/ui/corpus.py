@@ -98,7 +98,8 @@ def _connect_search(tab: "Tab", builder: Builder) -> None:
     parts, (column, operator, value, add) = tab.parts, builder
     options: dict[str, Any] = {**PRIVATE, **BUSY}
     inputs: list[Any] = [part for part in parts.form if part is not parts.opened]
-    changed = [part.input for part in inputs]
+    # Text that an input method inserts is a change without a key: `input` would not notice it.
+    changed = [part.change if isinstance(part, gr.Textbox) else part.input for part in inputs]
     gr.on(changed, tab.refresh, parts.form, parts.outputs, trigger_mode="always_last", **options)
     paging = [*parts.form, parts.pages]
     parts.forward.click(tab.forward, paging, parts.outputs, **options)

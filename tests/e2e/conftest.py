@@ -61,7 +61,7 @@ def open_page(chromium_with_microphone: Any, url: str) -> Iterator[Callable[...,
         context = chromium_with_microphone.new_context(locale=locale, viewport=size, permissions=["microphone"])
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(180_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(url + query)
         page.get_by_role("tab").first.wait_for()
