@@ -32,7 +32,8 @@ from stsmt.ui.listening_results import results_section
 from stsmt.ui.rating_form import WITH_HEARD, RatingForm, rating_form, read_heard, tell, word
 from stsmt.ui.strings import visitor_language
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+# Through the queue, because the sentence of a refused answer is shown only there; nobody waits for another rater.
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 SCRIPT = Path(__file__).with_name("listening.js")
 PROVIDER = "huggingface"
 TONE_RATE = 16000
