@@ -91,7 +91,7 @@ def _sampling(prompt: PromptFormat, phase: Phase, cap: int, seed: int) -> Sampli
     if not phase.is_speech:
         return Sampling(prompt.text_ids, phase.end, cap, seed=seed)
     options = {**SPEECH_SAMPLING, **prompt.data.get("sampling", {})}  # a checkpoint may know better
-    return Sampling((prompt.speech_ids,), phase.end, cap, min_new_tokens=MIN_CODES, seed=seed, **options)
+    return Sampling(prompt.spoken_ids, phase.end, cap, min_new_tokens=MIN_CODES, seed=seed, **options)
 
 
 def _reseeded(sampling: Sampling, retry: int) -> Sampling:

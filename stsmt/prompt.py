@@ -15,13 +15,18 @@ A conversation is ChatML, as LFM2 was trained with (https://docs.liquid.ai/lfm/k
 
 The answer is a sequence of fields, each opened by its marker: the transcript (its marker names the language, which
 makes language identification one token), the translation, the speech. `Task` and `Mode` decide which are present.
+
+Where `prompt.json` has cues, the speech of an answer is interleaved with them: a cue is a token that names the phone to
+be spoken next, and it stands where the phone before it begins. The model says to itself what it is about to say, as the
+inner monologue of Moshi does in words (Défossez et al. 2024), and never loses its place in the text.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Protocol
@@ -32,11 +37,18 @@ Language = Literal["ja", "en"]
 LANGUAGES: tuple[Language, ...] = ("ja", "en")
 Field = Literal["transcript", "translation", "speech"]
 PROMPT_FILE = "prompt.json"
+SILENCE = "sil"
+Cue = tuple[int, str]  # before which code, and the name of the phone that follows the one spoken from there on
 
 
 def other_language(language: Language) -> Language:
     """The other language of the pair."""
     return "en" if language == "ja" else "ja"
+
+
+def cue_name(language: Language, phone: str) -> str:
+    """The name of a phone's cue: the languages' phones are kept apart."""
+    return f"{language}:{phone}"
 
 
 class Task(StrEnum):
@@ -72,7 +84,8 @@ class Example:
 
     `source_*` is what the user gives, `target_*` what is asked for; languages belong to the same sides. For STT the
     answer is `source_text`; for TTS and MT the request holds `source_text`. TTS speaks its text, so both of its
-    languages are the same and `target_text` stays None. `codes` are codec codes, not token ids.
+    languages are the same and `target_text` stays None. `codes` are codec codes, not token ids; the cues of the target
+    come in order.
     """
 
     task: Task
@@ -84,6 +97,7 @@ class Example:
     source_codes: tuple[int, ...] | None = None
     target_text: str | None = None
     target_codes: tuple[int, ...] | None = None
+    target_cues: tuple[Cue, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +174,8 @@ class PromptFormat:
             self.speech_offset = self._special(data["speech_token"].format(code=0))
             last = self._special(data["speech_token"].format(code=codebook_size - 1))
             self._voice_ids = {name: self._special(v["token"]) for name, v in data["voices"].items()}
+            cues = data.get("cues", {"names": []})
+            self._cue_ids = {name: self._special(cues["token"].format(name=name)) for name in cues["names"]}
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
@@ -170,6 +186,7 @@ class PromptFormat:
                 f"The checkpoint's vocabulary does not hold the codec's {codebook_size} speech tokens in one run; "
                 "use the codec that it was trained with."
             )
+        self._cues = {token: name for name, token in self._cue_ids.items()}
         self._newline = self._text("\n")
         self._roles = {role: self._text(f"{role}\n") for role in ("system", "user", "assistant")}
 
@@ -200,18 +217,26 @@ class PromptFormat:
         """The ids of all speech tokens; code = id − `speech_offset`."""
         return range(self.speech_offset, self.speech_offset + self.codebook_size)
 
+    @cached_property
+    def spoken_ids(self) -> tuple[range, ...]:
+        """The ids that may come in the speech of an answer: speech tokens and cues, in ascending ranges."""
+        return _ranges([*self.speech_ids, *self._cues])
+
+    def codes_of(self, ids: Iterable[int]) -> Iterator[int]:
+        """The codes among the ids of a spoken answer, as they come; cues are left out."""
+        return (id - self.speech_offset for id in ids if id in self.speech_ids)
+
     @property
     def marker_ids(self) -> frozenset[int]:
-        """Ids that are neither text nor speech: turns, field markers, voice tags."""
+        """Ids that are neither text nor speech nor cues: turns, field markers, voice tags."""
         speech = (self._speech_start, self._speech_end)
         return frozenset((*self._turns.values(), *speech, *self._markers.values(), *self._voice_ids.values()))
 
     @cached_property
     def text_ids(self) -> tuple[range, ...]:
         """The ids of plain text: all but control and speech tokens, in ascending ranges."""
-        taken = sorted({*self._tokenizer.added_tokens_decoder, *self.speech_ids, *self.marker_ids})
-        bounds = zip([-1, *taken], [*taken, len(self._tokenizer)], strict=True)
-        return tuple(range(a + 1, b) for a, b in bounds if b - a > 1)
+        taken = {*self._tokenizer.added_tokens_decoder, *self.speech_ids, *self._cues, *self.marker_ids}
+        return _ranges(set(range(len(self._tokenizer))) - taken)
 
     def transcript_marker(self, language: Language) -> int:
         """The id that opens a transcript in `language`; comparing both identifies the language."""
@@ -224,7 +249,7 @@ class PromptFormat:
             UserError: if the tokenizer cannot keep the text apart from control tokens.
         """
         ids = self._text(text)
-        if any(i in self.speech_ids or i in self.marker_ids for i in ids):
+        if any(i in self.speech_ids or i in self._cues or i in self.marker_ids for i in ids):
             raise UserError("The text contains control tokens of the model (such as <|im_end|>); remove them.")
         return ids
 
@@ -233,8 +258,11 @@ class PromptFormat:
         with self._lock:
             return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
-    def _speech(self, codes: Sequence[int]) -> list[int]:
-        return [self._speech_start, *(self.speech_offset + code for code in codes), self._speech_end]
+    def _speech(self, codes: Sequence[int], cues: Sequence[Cue] = ()) -> list[int]:
+        ids = [self.speech_offset + code for code in codes]
+        for place, name in reversed(cues):
+            ids.insert(place, self._cue_ids[name])
+        return [self._speech_start, *ids, self._speech_end]
 
     # -- render --------------------------------------------------------------------------------------------------
 
@@ -285,7 +313,7 @@ class PromptFormat:
         for field in answer_fields(example.task, example.mode):
             if field == "speech":
                 assert example.target_codes is not None
-                ids += self._speech(example.target_codes)
+                ids += self._speech(example.target_codes, example.target_cues if self._cues else ())
             else:
                 text = example.source_text if field == "transcript" else example.target_text
                 assert text is not None
@@ -344,7 +372,8 @@ class PromptFormat:
             stop = next((i for i in range(position, len(ids)) if ids[i] in self.marker_ids), len(ids))
             body = ids[position:stop]
             if opening == self._speech_start:
-                example, stop = replace(example, target_codes=self._codes(body)), stop + 1
+                codes, cues = self._separate(body)
+                example, stop = replace(example, target_codes=codes, target_cues=cues), stop + 1
             elif opening not in fields:
                 raise ValueError(f"id {opening} does not open a field")
             elif fields[opening][0] == "transcript":
@@ -356,7 +385,19 @@ class PromptFormat:
             position = stop
         return example
 
+    def _separate(self, ids: Sequence[int]) -> tuple[tuple[int, ...], tuple[Cue, ...]]:
+        places = [i for i, token in enumerate(ids) if token in self._cues]
+        cues = tuple((place - number, self._cues[ids[place]]) for number, place in enumerate(places))
+        return self._codes([token for token in ids if token not in self._cues]), cues
+
     def _codes(self, ids: Sequence[int]) -> tuple[int, ...]:
         if any(i not in self.speech_ids for i in ids):
             raise ValueError("text ids inside speech")
         return tuple(i - self.speech_offset for i in ids)
+
+
+def _ranges(ids: Iterable[int]) -> tuple[range, ...]:
+    """The same ids in ascending ranges."""
+    ordered = sorted(ids)
+    gaps = [i for i in range(1, len(ordered)) if ordered[i] != ordered[i - 1] + 1]
+    return tuple(range(ordered[a], ordered[b - 1] + 1) for a, b in pairwise([0, *gaps, len(ordered)]))

@@ -44,7 +44,7 @@ class Translator:
     def __init__(
         self, lm: LM, prompt: PromptFormat, codec: Codec, name: str = "model", revision: str = "unknown", card: str = ""
     ) -> None:
-        if max(prompt.speech_ids.stop, prompt.text_ids[-1].stop) > lm.vocab_size:
+        if max(prompt.spoken_ids[-1].stop, prompt.text_ids[-1].stop) > lm.vocab_size:
             raise UserError(
                 f"The language model of {name} has {lm.vocab_size} tokens, fewer than its tokenizer; "
                 "the checkpoint is put together from parts that do not match, so export it again."
@@ -205,18 +205,18 @@ class _Run:
 
     def _speak(self, ids: list[int], phase: Phase, expected: float, start: float) -> Iterator[AudioPart]:
         """Make a speech field and its sound, which begins at `start` seconds or after the last one's end."""
-        codec, offset = self.translator.codec, self.translator.prompt.speech_offset
+        codec, prompt = self.translator.codec, self.translator.prompt
         start = max(start, self._end)
         cap = math.ceil(codec.frame_rate * max(GENEROSITY * expected, LEAST_SECONDS))
         for retry, attempt in enumerate(self._attempts(ids, phase, cap)):
-            codes = (id - offset for id in self.watch.timed("generate", attempt))
+            codes = prompt.codes_of(self.watch.timed("generate", attempt))
             if self.live:
                 yield from self._play(codes, 0.0 if retry else start - self._end, retry)
             else:
                 deque(codes, maxlen=0)
             kept = attempt.finished(phase, retry)
         self.fields.append(kept)
-        made = [id - offset for id in kept.ids]
+        made = list(prompt.codes_of(kept.ids))
         with self.watch.measure("decode"):
             self.sounds.append((start, codec.decode(made)))
         self.first_audio = self.first_audio or self.watch.total

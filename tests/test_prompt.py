@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stsmt.errors import UserError
 from stsmt.prompt import Example, Language, Mode, PromptFormat, Task, answer_fields, other_language
-from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
+from tests.tiny import CODEBOOK_SIZE, CUES, prompt_data, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 PROMPT = PromptFormat(prompt_data(), TOKENIZER, CODEBOOK_SIZE)
@@ -30,10 +30,12 @@ def examples(draw: st.DrawFn) -> Example:
         return Example(task, source, target, source_text=draw(texts), source_codes=draw(codes))
     if task is Task.MT:
         return Example(task, source, target, source_text=draw(texts), target_text=draw(texts))
-    voice = draw(st.sampled_from(VOICES[target]))
+    voice, made = draw(st.sampled_from(VOICES[target])), draw(codes)
+    places = sorted(draw(st.lists(st.integers(0, len(made)), max_size=8)))
+    cues = tuple((place, draw(st.sampled_from(CUES))) for place in places)
     if task is Task.TTS:
-        return Example(task, source, target, voice=voice, source_text=draw(texts), target_codes=draw(codes))
-    spoken = {"source_codes": draw(codes), "target_codes": draw(codes)}
+        return Example(task, source, target, voice=voice, source_text=draw(texts), target_codes=made, target_cues=cues)
+    spoken = {"source_codes": draw(codes), "target_codes": made, "target_cues": cues}
     written = {"source_text": draw(texts), "target_text": draw(texts)} if mode is Mode.CHAIN else {}
     return Example(task, source, target, mode, voice, **spoken, **written)
 
@@ -58,7 +60,10 @@ def test_generating_phase_by_phase_gives_the_rendered_answer(example: Example) -
     built: list[int] = []
     for phase in PROMPT.phases(example):
         if phase.is_speech:
-            body = [PROMPT.speech_offset + code for code in example.target_codes or ()]
+            begin = answer.index(phase.opening[0], len(built)) + 1
+            body = answer[begin : answer.index(phase.end, begin)]
+            assert tuple(PROMPT.codes_of(body)) == example.target_codes
+            assert all(any(token in ids for ids in PROMPT.spoken_ids) for token in body)
         else:
             text = example.source_text if phase.field == "transcript" else example.target_text
             body = PROMPT.encode_text(text or "")
@@ -79,7 +84,7 @@ def test_damaged_conversations_raise_value_error_or_parse(example: Example, data
 
 def test_text_speech_and_control_ids_share_nothing_and_make_up_the_vocabulary() -> None:
     text = {id for ids in PROMPT.text_ids for id in ids}
-    speech, markers = set(PROMPT.speech_ids), set(PROMPT.marker_ids)
+    speech, markers = {id for ids in PROMPT.spoken_ids for id in ids}, set(PROMPT.marker_ids)
     assert not text & speech and not text & markers and not speech & markers
     pad = {TOKENIZER.pad_token_id}
     assert text | speech | markers | pad == set(range(len(TOKENIZER)))

@@ -123,7 +123,7 @@ def test_each_phase_continues_the_ids_before_it_and_allows_only_its_own_kind() -
         assert after[: len(before)] == before
     text, _, speech = (sampling for _, sampling in calls(translator))
     assert text.temperature == 0 and speech.temperature > 0
-    assert text.allowed == PROMPT.text_ids and speech.allowed == (PROMPT.speech_ids,)
+    assert text.allowed == PROMPT.text_ids and speech.allowed == PROMPT.spoken_ids
     assert prompts[0][-1] == PROMPT.transcript_marker("ja")
 
 

@@ -9,6 +9,7 @@ from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast, X
 
 LEVELS = (4, 4, 4)
 CODEBOOK_SIZE = 64
+CUES = ("sil", *(f"{language}:{phone}" for language in ("ja", "en") for phone in "aiu"))
 SENTENCES = (
     "Where is the station? I would like two cups of coffee, please. How much is this?",
     "駅はどこですか。コーヒーを二つお願いします。これはいくらですか。",
@@ -40,13 +41,14 @@ def prompt_data() -> dict[str, Any]:
             "translation": {key: f"<|translation_{key}|>" for key in names},
         },
         "speech_token": "<|s_{code}|>",
+        "cues": {"token": "<|cue_{name}|>", "names": list(CUES)},
         "voices": {name: {"language": language, "token": f"<|voice_{name}|>"} for name, language in voices.items()},
         "default_voices": {"ja": "mei", "en": "slt"},
     }
 
 
 def special_tokens(data: dict[str, Any], codebook_size: int) -> list[str]:
-    """All tokens that `data` names, the speech tokens last."""
+    """All tokens that `data` names, the speech tokens and cues last."""
     markers = data["markers"]
     return [
         "<|pad|>",
@@ -57,6 +59,7 @@ def special_tokens(data: dict[str, Any], codebook_size: int) -> list[str]:
         *markers["translation"].values(),
         *(voice["token"] for voice in data["voices"].values()),
         *(data["speech_token"].format(code=code) for code in range(codebook_size)),
+        *(data["cues"]["token"].format(name=name) for name in data["cues"]["names"]),
     ]
 
 

@@ -24,6 +24,7 @@ def stages(work: Path, minutes: float, device: str, count: int) -> list[tuple[st
         ("speech", work / "speech" / "done", ["training.synthesise", *common, "--phrases", str(count)]),
         ("codec", work / "joint.done", [*codec, "--minutes", budget["joint"]]),
         ("codes", work / "codes.parquet", ["training.tokenise", *where]),
+        ("cues", work / "cues.parquet", ["training.align", *common]),
         ("judge", work / "judge.done", ["training.recogniser", *where, "--minutes", budget["judge"]]),
         ("lm", work / "lm.done", ["training.sft", *where, "--minutes", budget["lm"]]),
         ("decoder", work / "decoder.done", [*codec, "--minutes", "0", "--decoder", budget["decoder"]]),

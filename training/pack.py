@@ -17,13 +17,32 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from stsmt.prompt import LANGUAGES, Example, Language, Mode, PromptFormat, Task, other_language
+from stsmt.errors import UserError
+from stsmt.prompt import (
+    LANGUAGES,
+    SILENCE,
+    Cue,
+    Example,
+    Language,
+    Mode,
+    PromptFormat,
+    Task,
+    cue_name,
+    other_language,
+)
 from training.augment import CodeJitter
 from training.guide import PhoneLabels, Span
 from training.phrasebook.grammar import Phrase
 from training.voices import VOICES
 
 IGNORE = -100
+
+
+def in_range(ids: Tensor, wanted: range) -> Tensor:
+    """Which of `ids` are in `wanted`."""
+    return (ids >= wanted.start) & (ids < wanted.stop)
+
+
 Utterance = dict[str, Any]  # a row of codes.parquet
 
 
@@ -91,10 +110,10 @@ def text_example(phrase: Phrase, source_language: Language) -> Example:
 def make_example(
     task: str, source: Utterance, target: Utterance, rng: random.Random, jitter: CodeJitter | None = None
 ) -> Example:
-    """One training example; source-only voices are never a target, so such a draw becomes STT."""
+    """One training example; what a source-only voice says or has no cues is never a target: such a draw becomes STT."""
     if task == "tts":
         target = source
-    if task in ("tts", "chain", "direct") and VOICES[target["voice"]].role != "target":
+    if task in ("tts", "chain", "direct") and (VOICES[target["voice"]].role != "target" or not target["cues"]):
         task = "stt"
     heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]
     if jitter is not None:
@@ -104,16 +123,31 @@ def make_example(
         return Example(Task.STT, said, said, source_text=source["text"], source_codes=tuple(heard))
     if task == "mt":
         return Example(Task.MT, said, asked, source_text=source["text"], target_text=target["text"])
-    voice, codes = target["voice"], tuple(target["codes"])
+    voice, codes, cues = target["voice"], tuple(target["codes"]), cues_of(target)
     if task == "tts":
-        return Example(Task.TTS, asked, asked, voice=voice, source_text=target["text"], target_codes=codes)
-    example = Example(Task.STS, said, asked, Mode(task), voice, source_codes=tuple(heard), target_codes=codes)
+        text = target["text"]
+        return Example(Task.TTS, asked, asked, voice=voice, source_text=text, target_codes=codes, target_cues=cues)
+    example = Example(Task.STS, said, asked, Mode(task), voice, None, tuple(heard), None, codes, cues)
     return replace(example, source_text=source["text"], target_text=target["text"]) if task == "chain" else example
 
 
+def cues_of(row: Utterance) -> tuple[Cue, ...]:
+    """The cues of an utterance: at 0 and wherever a phone begins, the name of the next."""
+    names = [*(cue_name(row["language"], phone) for phone in row["phones"].split()), SILENCE]
+    return tuple(zip(row["cues"], names, strict=True))
+
+
 def read_codes(work: Path, split: str) -> list[Utterance]:
-    """Rows of `work/codes.parquet` of a split."""
-    return pq.read_table(work / "codes.parquet", filters=[("split", "=", split)]).to_pylist()
+    """Rows of `work/codes.parquet` of a split, each with its `cues` from `work/cues.parquet` (None without).
+
+    Raises:
+        UserError: if `training.align` has not been run.
+    """
+    if not (work / "cues.parquet").exists():
+        raise UserError(f"There is no cues.parquet in {work}; run python -m training.align --work {work} first.")
+    cues = {(row["phrase"], row["language"]): row["cues"] for row in pq.read_table(work / "cues.parquet").to_pylist()}
+    rows = pq.read_table(work / "codes.parquet", filters=[("split", "=", split)]).to_pylist()
+    return [row | {"cues": cues.get((row["phrase"], row["language"]))} for row in rows]
 
 
 @dataclass(frozen=True)
@@ -143,7 +177,7 @@ class Item(NamedTuple):
     spans: list[Span] = []  # noqa: RUF012 - never changed
 
 
-MOST_FORGOTTEN = 0.6  # of a spoken answer's codes
+MOST_FORGOTTEN = 0.4  # of a spoken answer's codes
 WAITING = 6  # examples kept aside while a row is filled: the more, the fuller the rows
 
 
@@ -236,8 +270,9 @@ class Packer:
             positions[at : at + size + self.separators] = torch.arange(size + self.separators)
             wanted = torch.where(torch.tensor(mask)[1:] == 1, row[1:], IGNORE)
             labels[at : at + size - 1] = wanted
-            is_speech = (wanted >= speech.start) & (wanted < speech.stop)
-            weights[at : at + size - 1] = torch.where(is_speech, self.speech_weight, 1.0) * (wanted != IGNORE)
+            weights[at : at + size - 1] = torch.where(in_range(wanted, speech), self.speech_weight, 1.0) * (
+                wanted != IGNORE
+            )
             at += size + self.separators
         positions[at:] = torch.arange(self.length - at)
         return [ids, keep, positions, labels, weights]

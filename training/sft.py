@@ -9,6 +9,7 @@ hard, and the loss alone does not show them.
 import argparse
 import json
 import random
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,14 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Config
 
-from stsmt.prompt import PromptFormat
+from stsmt.errors import UserError
+from stsmt.prompt import PromptFormat, Task
 from training.augment import CodeJitter
 from training.budget import Budget
 from training.guide import PhoneGuide, PhoneLabels
 from training.optimiser import Optimisers
-from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, Utterance, read_codes
+from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, Utterance, in_range, read_codes
 from training.phrasebook.grammar import phrases
-from training.tokenizer import build_tokenizer, save_tokenizer
+from training.tokenizer import build_tokenizer, save_tokenizer, upgrade
 
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
 LISTEN = Mixture(stt=3.0, mt=3.0, tts=1.5, chain=0.3)
@@ -40,7 +42,7 @@ EVALUATE_EVERY = 200  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
-    """The task mixture at a share of the time budget."""
+    """The task mixture at a share of the schedule."""
     for (start, before), (stop, after) in pairwise(((0.0, PRETRAIN), *SCHEDULE)):
         if progress < stop:
             return before.blend(after, (progress - start) / (stop - start))
@@ -111,13 +113,32 @@ class SpeechLM(nn.Module):
         self.shared.zero_()
 
 
-def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed, speech_offset: int) -> tuple[Tensor, float, float]:
-    """(weighted mean cross-entropy over answer tokens, plain mean over text, plain mean over speech)."""
+def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed, speech: range) -> tuple[Tensor, dict[str, float]]:
+    """(weighted mean cross-entropy over answer tokens, its plain means over text, speech and cues)."""
     labels, weights = batch.labels[wanted], batch.weights[wanted]
     losses = F.cross_entropy(logits.float(), labels, reduction="none")
-    is_text, plain = labels < speech_offset, losses.detach()
-    text, speech = (float(plain[chosen].mean()) if chosen.any() else 0.0 for chosen in (is_text, ~is_text))
-    return (losses * weights).sum() / weights.sum(), text, speech
+    kinds = {"text": labels < speech.start, "speech": in_range(labels, speech), "cues": labels >= speech.stop}
+    means = {kind: float(losses.detach()[chosen].mean()) for kind, chosen in kinds.items() if chosen.any()}
+    return (losses * weights).sum() / weights.sum(), means
+
+
+@torch.inference_mode()
+def held_out_loss(model: SpeechLM, packer: Packer, rows: list[Utterance], count: int, device: str) -> dict[str, float]:
+    """Mean losses of text to speech on dev sentences, per language: what is learnt by heart does not help here."""
+    source, found = PairSource(rows, 0), dict[str, list[float]]()
+    model.eval()
+    for _ in range(count):
+        example = source.draw("tts")
+        if example.task is not Task.TTS:  # no target voice
+            continue
+        item = packer.render(example)
+        tensors = packer.lay_out([item])
+        batch = Packed(*(t[: len(item.ids)][None] for t in tensors)).to(device)
+        logits, wanted = model(batch)
+        for kind, value in weighted_loss(logits, wanted, batch, packer.prompt.speech_ids)[1].items():
+            found.setdefault(f"tts.{kind}.{example.target_language}", []).append(value)
+    model.train()
+    return {name: round(sum(values) / len(values), 3) for name, values in sorted(found.items()) if "text" not in name}
 
 
 def exact_text(
@@ -151,11 +172,14 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
         train = [phrase for phrase in phrases(seed, per_template=100) if phrase.split == "train"]
         texts = [text for phrase in train for text in (phrase.ja, phrase.en)]
         save_tokenizer(build_tokenizer(texts, size), folder)
+    upgrade(folder, size)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompt = PromptFormat.load(folder, tokenizer, size)
     torch.manual_seed(seed)
     if (folder / "model.safetensors").exists():
-        warm = SpeechLM(Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32), prompt.speech_offset, levels)
+        known = Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        known.resize_token_embeddings(len(tokenizer))
+        warm = SpeechLM(known, prompt.speech_offset, levels)
         nn.init.zeros_(warm.shared)  # it was folded into the rows when they were saved
         return warm, prompt
     ids = (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
@@ -163,8 +187,8 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
     return SpeechLM(model, prompt.speech_offset, levels), prompt
 
 
-def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, layers: int) -> None:
-    """Train within the time budget and write `work/lm`."""
+def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, layers: int, skip: float = 0.0) -> None:
+    """Train within the time budget, which covers the schedule from the share `skip` on, and write `work/lm`."""
     model, prompt = prepare(work, hidden=hidden, layers=layers, seed=seed)
     rows, dev = read_codes(work, "train"), read_codes(work, "dev")
     labels = PhoneLabels(rows)
@@ -178,22 +202,22 @@ def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, la
     jitter = CodeJitter(Xcodec2Config.from_pretrained(work / "codec").quantization_levels)
     source = PairSource(rows, seed + budget.step, texts, jitter)
     separators = model.model.config.conv_L_cache - 1
-    sizes = {"rows": ROWS, "length": LENGTH, "separators": separators}
-    forgetting = random.Random(seed + budget.step)
-    packer = Packer(prompt, **sizes, speech_weight=SPEECH_WEIGHT, phones=labels, forgetting=forgetting)
+    sizes = {"rows": ROWS, "length": LENGTH, "separators": separators, "speech_weight": SPEECH_WEIGHT}
+    packer = Packer(prompt, **sizes, phones=labels, forgetting=random.Random(seed + budget.step))
     backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():
-        batch = packer.batch(source, mixture_at(budget.progress)).to(device)
+        batch = packer.batch(source, mixture_at(skip + (1 - skip) * budget.progress)).to(device)
         with torch.autocast(device, torch.bfloat16):
             logits, wanted = model(batch, backbone)
             guided = guide.loss(batch.spans)
-        loss, text, speech = weighted_loss(logits, wanted, batch, prompt.speech_offset)
+        loss, means = weighted_loss(logits, wanted, batch, prompt.speech_ids)
         optimisers.step(loss + GUIDE_WEIGHT * guided, budget.rate)
-        budget.report(text=text, speech=speech, phones=guided.item())
+        budget.report(**means, phones=guided.item())
         if step % EVALUATE_EVERY == 0 and step:
             exact = exact_text(model, prompt, dev, "stt", 32, device) | exact_text(model, prompt, dev, "mt", 32, device)
-            line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log | exact
+            unheard = held_out_loss(model, Packer(prompt, **sizes), dev, 64, device)
+            line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log | exact | unheard
             log.write(json.dumps(line) + "\n")
             log.flush()
     save(model, work)
@@ -213,9 +237,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--skip", type=float, default=0.0, help="share of the schedule that a warm start leaves out")
     a = parser.parse_args()
     random.seed(a.seed)
-    train(a.work, minutes=a.minutes, device=a.device, seed=a.seed, hidden=a.hidden, layers=a.layers)
+    try:
+        sizes = {"hidden": a.hidden, "layers": a.layers}
+        train(a.work, minutes=a.minutes, device=a.device, seed=a.seed, **sizes, skip=a.skip)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

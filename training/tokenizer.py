@@ -8,9 +8,9 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from stsmt.prompt import LANGUAGES, PROMPT_FILE
+from stsmt.prompt import LANGUAGES, PROMPT_FILE, SILENCE, cue_name, read_prompt
 from training.synthesise import MAX_SECONDS
-from training.voices import VOICES
+from training.voices import PHONES, VOICES
 
 TURNS = {"bos": "<|startoftext|>", "start": "<|im_start|>", "end": "<|im_end|>"}
 MARKERS: dict[str, Any] = {
@@ -38,10 +38,16 @@ def prompt_data() -> dict[str, Any]:
         "turns": TURNS,
         "markers": MARKERS,
         "speech_token": "<|s_{code}|>",
+        "cues": {"token": "<|cue_{name}|>", "names": cue_names()},
         "voices": {v.name: {"language": v.language, "token": f"<|voice_{v.name}|>"} for v in targets},
         "default_voices": DEFAULT_VOICES,
         "max_source_seconds": MAX_SECONDS,
     }
+
+
+def cue_names() -> list[str]:
+    """Every phone of both languages, and silence."""
+    return [SILENCE, *(cue_name(language, phone) for language in LANGUAGES for phone in PHONES[language].split())]
 
 
 def control_tokens(data: dict[str, Any]) -> list[str]:
@@ -53,7 +59,7 @@ def control_tokens(data: dict[str, Any]) -> list[str]:
 
 
 def build_tokenizer(texts: Iterable[str], codebook_size: int, text_size: int = 1024) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of about `text_size` pieces, then `codebook_size` speech tokens with ids in one run."""
+    """A byte-level BPE of about `text_size` pieces, then `codebook_size` speech tokens in one run, then cues."""
     data = prompt_data()
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -73,15 +79,31 @@ def build_tokenizer(texts: Iterable[str], codebook_size: int, text_size: int = 1
         eos_token=TURNS["end"],
         clean_up_tokenization_spaces=False,
     )
-    # Special, so that text which spells a token out is never read as one.
-    tokenizer.add_tokens([data["speech_token"].format(code=c) for c in range(codebook_size)], special_tokens=True)
+    add_speech(tokenizer, data, codebook_size)
     return tokenizer
+
+
+def add_speech(tokenizer: PreTrainedTokenizerFast, data: dict[str, Any], codebook_size: int) -> int:
+    """Add the speech tokens and cues of a `prompt.json` that `tokenizer` lacks; returns their number.
+
+    They are special, so that text which spells a token out is never read as one.
+    """
+    speech = [data["speech_token"].format(code=code) for code in range(codebook_size)]
+    cues = [data["cues"]["token"].format(name=name) for name in data["cues"]["names"]]
+    return tokenizer.add_tokens([*speech, *cues], special_tokens=True)
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write tokenizer files and `prompt.json`."""
     tokenizer.save_pretrained(folder)
     save_prompt(folder)
+
+
+def upgrade(folder: Path, codebook_size: int) -> None:
+    """Give an older checkpoint what it lacks of speech tokens and cues."""
+    data, tokenizer = read_prompt(folder), PreTrainedTokenizerFast.from_pretrained(folder)
+    if add_speech(tokenizer, {"cues": prompt_data()["cues"]} | data, codebook_size):
+        save_tokenizer(tokenizer, folder)
 
 
 def save_prompt(folder: Path) -> None:

@@ -27,6 +27,11 @@ SAMPLE_RATE = 16_000
 LOUDNESS_RMS = 0.08  # about -22 dBFS: all voices equally loud, with room for peaks
 EDGE_SECONDS = 0.06  # silence kept at both ends of a synthesised sentence
 Role = Literal["target", "source", "unseen"]
+# What `phones` gives, Open JTalk's and flite's sets. The order is that of the cues in a checkpoint.
+PHONES: dict[Language, str] = {
+    "ja": "a i u e o A I U E O N cl k ky kw g gy gw s sh z j t ty ts ch d dy n ny h hy f b by p py m my y r ry w v",
+    "en": "aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw b ch d dh f g hh jh k l m n ng p r s sh t th v w y z zh",
+}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def make_spoken(count: int = 6, seed: int = 0) -> list[Spoken]:
 
 
 def make_rows(count: int = 8, seed: int = 0) -> list[dict]:
-    """Rows as `codes.parquet` holds them, with codes below 64."""
+    """Rows as `read_codes` gives them, with codes below 64."""
     rng = random.Random(seed)
     rows = []
     for number in range(count):
@@ -45,5 +45,6 @@ def make_rows(count: int = 8, seed: int = 0) -> list[dict]:
             rows.append(
                 {"phrase": f"p{number}", "template": "t", "language": language, "voice": voice, "text": text}
                 | {"split": "train", "phones": "a i u", "codes": codes, "augmented": codes[::-1]}
+                | {"cues": [0, 2, 5, 8]}
             )
     return rows

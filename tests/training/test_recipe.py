@@ -101,7 +101,7 @@ def test_a_judge_is_read_back_and_writes_only_the_asked_script(tmp_path: Path) -
 def test_the_bundled_tokenizer_serves_the_prompt_format() -> None:
     tokenizer = build_tokenizer(["駅はどこですか。", "Where is the station?"], codebook_size=64, text_size=400)
     prompt = PromptFormat(prompt_data(), tokenizer, 64)
-    assert prompt.speech_ids.stop == len(tokenizer)
+    assert prompt.spoken_ids == (range(prompt.speech_ids.start, len(tokenizer)),)
     for text in ("駅はどこ🙂", "Where’s the café?"):
         assert prompt.decode_text(prompt.encode_text(text)) == text
 
