@@ -1,7 +1,7 @@
 """One field of an answer: constrained decoding with its guards. It turns ids into ids; nothing here is text or sound.
 
-Text is written greedily (sampled text swaps names and numbers that greedy text gets right), speech is sampled
-(greedy codes loop). What loops is tried again with another seed.
+Text and its reading are written greedily (sampled text swaps names and numbers that greedy text gets right), speech is
+sampled (greedy codes loop). What loops is tried again with another seed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -89,9 +89,9 @@ def attempts(
 
 def _sampling(prompt: PromptFormat, phase: Phase, cap: int, seed: int) -> Sampling:
     if not phase.is_speech:
-        return Sampling(prompt.text_ids, phase.end, cap, seed=seed)
+        return Sampling(phase.allowed, phase.end, cap, seed=seed)
     options = {**SPEECH_SAMPLING, **prompt.data.get("sampling", {})}  # a checkpoint may know better
-    return Sampling(prompt.spoken_ids, phase.end, cap, min_new_tokens=MIN_CODES, seed=seed, **options)
+    return Sampling(phase.allowed, phase.end, cap, min_new_tokens=MIN_CODES, seed=seed, **options)
 
 
 def _reseeded(sampling: Sampling, retry: int) -> Sampling:

@@ -16,9 +16,10 @@ A conversation is ChatML, as LFM2 was trained with (https://docs.liquid.ai/lfm/k
 The answer is a sequence of fields, each opened by its marker: the transcript (its marker names the language, which
 makes language identification one token), the translation, the speech. `Task` and `Mode` decide which are present.
 
-Where `prompt.json` has cues, the speech of an answer is interleaved with them: a cue is a token that names the phone to
-be spoken next, and it stands where the phone before it begins. The model says to itself what it is about to say, as the
-inner monologue of Moshi does in words (Défossez et al. 2024), and never loses its place in the text.
+Where `prompt.json` has cues, tokens that name phones, the model says to itself what it is about to say, as Moshi does
+in words (Défossez et al. 2024, "inner monologue"). Speech that follows a text is preceded by its *reading*, all of its
+phones; and within all speech of an answer a cue names the phone to be spoken next where the phone before it begins, so
+that the model never loses its place.
 """
 
 import json
@@ -35,7 +36,7 @@ from stsmt.errors import UserError
 
 Language = Literal["ja", "en"]
 LANGUAGES: tuple[Language, ...] = ("ja", "en")
-Field = Literal["transcript", "translation", "speech"]
+Field = Literal["transcript", "translation", "reading", "speech"]
 PROMPT_FILE = "prompt.json"
 SILENCE = "sil"
 Cue = tuple[int, str]  # before which code, and the name of the phone that follows the one spoken from there on
@@ -110,10 +111,14 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Phase:
-    """One field of an answer while it is generated: `opening` ids precede it, `end` (a token id) closes it."""
+    """One field of an answer while it is generated.
+
+    `opening` ids precede it, the ids in `allowed` (ascending ranges) may come, `end` (a token id) closes it.
+    """
 
     field: Field
     opening: list[int]
+    allowed: tuple[range, ...]
     end: int
 
     @property
@@ -122,14 +127,14 @@ class Phase:
 
 
 def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
-    """The fields of an answer in the order in which they are generated."""
+    """The fields of an answer in the order in which they are generated; "reading" only where there are cues."""
     if task is Task.STT:
         return ("transcript",)
     if task is Task.MT:
         return ("translation",)
-    if task is Task.STS and mode is Mode.CHAIN:
-        return ("transcript", "translation", "speech")
-    return ("speech",)
+    if task is Task.TTS:
+        return ("reading", "speech")
+    return ("transcript", "translation", "reading", "speech") if mode is Mode.CHAIN else ("speech",)
 
 
 def read_prompt(folder: Path) -> dict[str, Any]:
@@ -217,6 +222,14 @@ class PromptFormat:
         """The ids of all speech tokens; code = id − `speech_offset`."""
         return range(self.speech_offset, self.speech_offset + self.codebook_size)
 
+    def _fields(self, example: Example) -> list[Field]:
+        return [field for field in answer_fields(example.task, example.mode) if field != "reading" or self._cues]
+
+    @cached_property
+    def _allowed(self) -> dict[Field, tuple[range, ...]]:
+        text, cues = self.text_ids, _ranges(self._cues)
+        return {"transcript": text, "translation": text, "reading": cues, "speech": self.spoken_ids}
+
     @cached_property
     def spoken_ids(self) -> tuple[range, ...]:
         """The ids that may come in the speech of an answer: speech tokens and cues, in ascending ranges."""
@@ -293,25 +306,29 @@ class PromptFormat:
 
     def phases(self, example: Example) -> list[Phase]:
         """The fields to generate, with the ids that open and the id that ends each."""
-        fields = answer_fields(example.task, example.mode)
+        fields = self._fields(example)
         openings = [self._opening(field, example) for field in fields]
         ends = [*openings[1:], self.end_of_turn]
         return [
-            Phase(field, [opening], self._speech_end if field == "speech" else end)
+            Phase(field, [opening], self._allowed[field], self._speech_end if field == "speech" else end)
             for field, opening, end in zip(fields, openings, ends, strict=True)
         ]
 
     def _opening(self, field: Field, example: Example) -> int:
         if field == "speech":
             return self._speech_start
+        if field == "reading":
+            return self._cue_ids[SILENCE]
         language = example.source_language if field == "transcript" else example.target_language
         return self._markers[field, language]
 
     def render_answer(self, example: Example) -> list[int]:
         """Ids of the answer, its end marker included. Every field of the task must be present."""
         ids: list[int] = []
-        for field in answer_fields(example.task, example.mode):
-            if field == "speech":
+        for field in self._fields(example):
+            if field == "reading":
+                ids += [self._opening(field, example), *(self._cue_ids[name] for _, name in example.target_cues)]
+            elif field == "speech":
                 assert example.target_codes is not None
                 ids += self._speech(example.target_codes, example.target_cues if self._cues else ())
             else:
@@ -369,11 +386,14 @@ class PromptFormat:
         position = 0
         while position < len(ids):
             opening, position = ids[position], position + 1
-            stop = next((i for i in range(position, len(ids)) if ids[i] in self.marker_ids), len(ids))
+            closing = self.marker_ids | self._cues.keys() if opening in fields else self.marker_ids
+            stop = next((i for i in range(position, len(ids)) if ids[i] in closing), len(ids))
             body = ids[position:stop]
             if opening == self._speech_start:
                 codes, cues = self._separate(body)
                 example, stop = replace(example, target_codes=codes, target_cues=cues), stop + 1
+            elif opening in self._cues:
+                pass  # the reading: its cues come again within the speech
             elif opening not in fields:
                 raise ValueError(f"id {opening} does not open a field")
             elif fields[opening][0] == "transcript":
@@ -399,5 +419,5 @@ class PromptFormat:
 def _ranges(ids: Iterable[int]) -> tuple[range, ...]:
     """The same ids in ascending ranges."""
     ordered = sorted(ids)
-    gaps = [i for i in range(1, len(ordered)) if ordered[i] != ordered[i - 1] + 1]
-    return tuple(range(ordered[a], ordered[b - 1] + 1) for a, b in pairwise([0, *gaps, len(ordered)]))
+    starts = [i for i in range(len(ordered)) if i == 0 or ordered[i] != ordered[i - 1] + 1]
+    return tuple(range(ordered[a], ordered[b - 1] + 1) for a, b in pairwise([*starts, len(ordered)]))

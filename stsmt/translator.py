@@ -180,13 +180,16 @@ class _Run:
         if example.task is Task.TTS:
             seconds = expected_seconds(example.source_text or "", example.source_language)
         characters = CHARACTERS_PER_SECOND * seconds + len(example.source_text or "")
+        cap = LEAST_TEXT_IDS + round(GENEROSITY * characters)
         for phase in prompt.phases(example):
             if phase.is_speech:
                 yield from self._speak(ids, phase, seconds, start)
+            elif phase.field == "reading":
+                self._read(ids, phase, cap)
             else:
-                text = yield from self._write(ids, phase, LEAST_TEXT_IDS + round(GENEROSITY * characters))
+                text = yield from self._write(ids, phase, cap)
                 seconds = expected_seconds(text, example.target_language)
-                ids = [*ids, *phase.opening, *self.fields[-1].ids]
+            ids = [*ids, *phase.opening, *self.fields[-1].ids]
 
     def _write(self, ids: list[int], phase: Phase, cap: int) -> Generator[TextPart, None, str]:
         """Write a text field; returns its text."""
@@ -198,6 +201,13 @@ class _Run:
         self.fields.append(kept)
         self.texts[phase.field] = self._joined(before, self._text(kept.ids), phase.field)
         return self._text(kept.ids)
+
+    def _read(self, ids: list[int], phase: Phase, cap: int) -> None:
+        """Find out how the text is pronounced."""
+        for retry, attempt in enumerate(self._attempts(ids, phase, cap)):
+            deque(self.watch.timed("generate", attempt), maxlen=0)
+            kept = attempt.finished(phase, retry)
+        self.fields.append(kept)
 
     def _text(self, ids: Sequence[int]) -> str:
         """The text of `ids` without a character that is only half there."""
@@ -305,7 +315,7 @@ class _Run:
 
     def _confidence(self) -> float | None:
         """Of the transcripts if there are any, else of what else was written."""
-        written = [made for made in self.fields if not made.phase.is_speech]
+        written = [made for made in self.fields if made.phase.field in ("transcript", "translation")]
         heard = [made for made in written if made.phase.field == "transcript"] or written
         tokens = sum(made.token_count for made in heard)
         return math.exp(sum(made.log_probability for made in heard) / tokens) if tokens else None

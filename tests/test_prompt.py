@@ -59,14 +59,16 @@ def test_generating_phase_by_phase_gives_the_rendered_answer(example: Example) -
     answer = PROMPT.render_answer(example)
     built: list[int] = []
     for phase in PROMPT.phases(example):
+        begin = len(built) + len(phase.opening)
+        body = answer[begin : answer.index(phase.end, begin)]
+        assert all(any(token in ids for ids in phase.allowed) for token in body)
         if phase.is_speech:
-            begin = answer.index(phase.opening[0], len(built)) + 1
-            body = answer[begin : answer.index(phase.end, begin)]
             assert tuple(PROMPT.codes_of(body)) == example.target_codes
-            assert all(any(token in ids for ids in PROMPT.spoken_ids) for token in body)
+        elif phase.field == "reading":
+            assert len(body) == len(example.target_cues)
         else:
             text = example.source_text if phase.field == "transcript" else example.target_text
-            body = PROMPT.encode_text(text or "")
+            assert body == PROMPT.encode_text(text or "")
         built += [*phase.opening, *body]
         assert answer[len(built)] == phase.end
     assert built == answer[: len(built)]
@@ -114,8 +116,9 @@ def test_a_prompt_file_that_cannot_be_read_is_refused(tmp_path: Path, content: s
 
 
 def test_the_fields_follow_from_task_and_mode() -> None:
-    assert answer_fields(Task.STS, Mode.CHAIN) == ("transcript", "translation", "speech")
-    assert answer_fields(Task.STS, Mode.DIRECT) == answer_fields(Task.TTS, Mode.CHAIN) == ("speech",)
+    assert answer_fields(Task.STS, Mode.CHAIN) == ("transcript", "translation", "reading", "speech")
+    assert answer_fields(Task.TTS, Mode.CHAIN) == ("reading", "speech")
+    assert answer_fields(Task.STS, Mode.DIRECT) == ("speech",)
     assert answer_fields(Task.STT, Mode.CHAIN) == ("transcript",)
     assert answer_fields(Task.MT, Mode.CHAIN) == ("translation",)
 

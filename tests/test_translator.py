@@ -23,6 +23,8 @@ from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 PROMPT = PromptFormat(prompt_data(), TOKENIZER, CODEBOOK_SIZE)
+CUES = range(PROMPT.speech_ids.stop, len(TOKENIZER))
+READING = (CUES[1], CUES[2], CUES[0])
 CODES = tuple(np.random.default_rng(0).permutation(CODEBOOK_SIZE).tolist())
 
 
@@ -51,13 +53,13 @@ class ScriptedLM:
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
         self.calls.append((list(ids), sampling))
-        answer = self.answers.pop(0)
+        answer = READING if sampling.allowed == (CUES,) else self.answers.pop(0)
         open_ended = answer[-1:] in ("…", (None,))
         answer = answer[:-1] if open_ended else answer
         if isinstance(answer, str):
             made = PROMPT.encode_text(answer)
         else:
-            made = [PROMPT.speech_offset + code for code in answer]
+            made = [id if id in CUES else PROMPT.speech_offset + id for id in answer]
         for id in [*made, *([] if open_ended else [sampling.stop])][: sampling.max_new_tokens]:
             assert id == sampling.stop or any(id in ids for ids in sampling.allowed)
             yield Token(id, math.log(self.probability))
@@ -121,9 +123,9 @@ def test_each_phase_continues_the_ids_before_it_and_allows_only_its_own_kind() -
     prompts = [ids for ids, _ in calls(translator)]
     for before, after in pairwise(prompts):
         assert after[: len(before)] == before
-    text, _, speech = (sampling for _, sampling in calls(translator))
-    assert text.temperature == 0 and speech.temperature > 0
-    assert text.allowed == PROMPT.text_ids and speech.allowed == PROMPT.spoken_ids
+    text, _, reading, speech = (sampling for _, sampling in calls(translator))
+    assert text.temperature == reading.temperature == 0 and speech.temperature > 0
+    assert text.allowed == PROMPT.text_ids and reading.allowed == (CUES,) and speech.allowed == PROMPT.spoken_ids
     assert prompts[0][-1] == PROMPT.transcript_marker("ja")
 
 
@@ -199,7 +201,7 @@ def test_a_loop_is_stopped_and_tried_again_with_another_seed() -> None:
     result = translator.run(STS)
     assert result.codes == CODES
     assert result.health.retries == 1 and not result.health.loop and result.unsure == ()
-    assert [sampling.seed for _, sampling in calls(translator)[2:]] == [0, 1]
+    assert [sampling.seed for _, sampling in calls(translator)[3:]] == [0, 1]
 
 
 def test_after_two_retries_the_loop_is_returned_and_said() -> None:
@@ -391,7 +393,7 @@ def test_a_checkpoint_may_know_better_how_to_sample_and_how_much_it_hears() -> N
     prompt = PromptFormat(prompt_data() | options, TOKENIZER, CODEBOOK_SIZE)
     translator = Translator(ScriptedLM(CODES), prompt, ScriptedCodec())
     translator.run(Request(Task.TTS, text="Hello."))
-    assert (calls(translator)[0][1].temperature, calls(translator)[0][1].top_k) == (0.5, 7)
+    assert (calls(translator)[-1][1].temperature, calls(translator)[-1][1].top_k) == (0.5, 7)
     assert translator.piece_seconds == 6
 
 

@@ -14,6 +14,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from stsmt.audio import write_wav
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
@@ -22,6 +26,7 @@ from training.tokenizer import DEFAULT_VOICES, save_prompt
 from training.voices import speak
 
 CODES = "codes.parquet"
+SHIPPED_PHRASES = 10_500  # whose codes fit beside the weights (training/assets.py)
 EXAMPLES = 3  # per language
 REVISION_LENGTH = 12
 CARD = """# stsmt embedded {revision}
@@ -60,7 +65,7 @@ def export(work: Path, assets: Path, seed: int, note: str = "") -> str:
         shutil.copytree(work / "judge", assets / "judge", dirs_exist_ok=True)
     if (work / CODES).exists():
         (assets / "corpus").mkdir(exist_ok=True)
-        shutil.copy(work / CODES, assets / "corpus" / CODES)
+        export_codes(work / CODES, assets / "corpus" / CODES)
     weights = sorted(target.rglob("*.safetensors"))
     digest = hashlib.sha256()
     for path in weights:
@@ -70,6 +75,16 @@ def export(work: Path, assets: Path, seed: int, note: str = "") -> str:
     (target / "card.md").write_text(card(target, revision, note), encoding="utf-8")
     export_examples(assets / "examples", seed)
     return revision
+
+
+def export_codes(origin: Path, target: Path) -> None:
+    """Write the clean codes of the first `SHIPPED_PHRASES` phrases, which were spoken in random order."""
+    table = pq.read_table(origin)
+    chosen = pc.unique(table["phrase"])[:SHIPPED_PHRASES]
+    table = table.filter(pc.is_in(table["phrase"], value_set=chosen))
+    column = table.column_names.index("augmented")
+    table = table.set_column(column, "augmented", pa.nulls(table.num_rows, table.schema.field(column).type))
+    pq.write_table(table, target, compression="zstd", compression_level=19)
 
 
 def restore(work: Path, assets: Path) -> None:

@@ -19,7 +19,7 @@ from stsmt.ui.forms import shown_errors
 from stsmt.ui.rating_form import tell, word
 from stsmt.ui.strings import visitor_language
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 KEPT_SECONDS = 600
 LEFT, WIDTH, ROW = 190, 560, 26  # of the plot, in its own units
 

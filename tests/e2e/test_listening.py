@@ -18,8 +18,10 @@ from tests.listening.corpus import Corpus
 pytestmark = pytest.mark.e2e  # run by `make e2e` only
 CODE = re.compile(r"[0-9a-z]{4}(?:-[0-9a-z]{4}){3}")
 SCROLL = "() => document.documentElement.scrollWidth"
+# … and nothing plays: the space bar would stop it.
 HEARD = """count => Object.values(window.stsmtListening.heard())
-    .filter(ranges => ranges.some(([start, stop]) => stop > 0.75)).length >= count"""
+    .filter(ranges => ranges.some(([start, stop]) => stop > 0.75)).length >= count
+    && [...document.querySelectorAll('#rating-form audio')].every(audio => audio.paused)"""
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,6 @@ def keys_for(page: Any, scores: str) -> str:
     return "a" if page.locator("#scale-preference").is_visible() else scores
 
 
-@pytest.mark.xfail(reason="the sentence for an unanswered question does not appear within 60 s; open", strict=False)
 def test_two_scripted_raters_rate_undo_resume_and_see_the_summary(open_page: Open, folder: Path) -> None:
     page = to_tab(open_page())
     code = join(page, "scripted rater 1")

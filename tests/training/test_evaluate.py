@@ -264,7 +264,7 @@ def test_examples_are_random_but_the_same_every_time(record: dict[str, Any]) -> 
     records = [{**record, "key": str(number)} for number in range(30)]
     found = examples(records, seed=1, count=5)
     assert found == examples(records, seed=1, count=5) and len(found) == 5
-    assert found[0]["said"] == record["source_text"] and found[0]["direction"] == "ja-en"
+    assert found[0]["said"] == record["source_text"] and found[0]["direction"] == "en-ja"
 
 
 def test_an_unusable_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
