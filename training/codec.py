@@ -2,8 +2,8 @@
 
 Stage *joint*: everything is trained together on multi-scale spectral losses and a CTC loss over phones on the semantic
 encoder (the codec's recogniser). Then encoder and quantiser are frozen - the codes are final, and the language model
-can be trained on them - and stage *decoder* goes on with the decoder alone: first on the spectral losses, then also
-against spectrogram discriminators.
+can be trained on them - and stage *decoder* goes on with the decoder alone: first on the spectral losses and on what
+the codec's recogniser hears, then also against spectrogram discriminators.
 
 The acoustic encoder's strides start with the large one: its anti-aliased full-rate stages dominate a step on a CPU.
 """
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from transformers import Xcodec2Config, Xcodec2Model
 
 from training.budget import Budget
-from training.losses import Discriminators, SpectralLoss
+from training.losses import Discriminators, SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_codes
 from training.recogniser import Batches, ctc_loss, encoder_config, pad_features, phone_labels, reinitialise, step
@@ -30,6 +30,7 @@ CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a 
 BATCH = 12
 RATE = 1e-3
 CTC_WEIGHT = 1.0
+SEMANTIC_WEIGHT = 2.0
 CRITIC_RATE = 3e-4
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
@@ -161,13 +162,14 @@ def draw_crops(heard: Sequence[Heard], rng: random.Random, hop: int) -> tuple[Te
 def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, alone: float, seed: int, device: str) -> None:
     """Stage two: the decoder alone, on final codes; rewrites `work/codec`.
 
-    For the share `alone` of the time there are spectral losses only, then the discriminators join.
+    For the share `alone` of the time there are no discriminators.
     """
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
     codec.requires_grad_(False)
     decoder = codec.acoustic_decoder.requires_grad_(True)
     critic = Discriminators().to(device)
     spectral = SpectralLoss(codec.config.sampling_rate).to(device)
+    semantic = SemanticLoss(codec.semantic_encoder).to(device)
     learn = Optimisers(decoder.named_parameters())
     judge = torch.optim.AdamW(critic.parameters(), lr=CRITIC_RATE, betas=(0.8, 0.98))
     state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
@@ -178,17 +180,19 @@ def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, alone: 
         real, codes = (t.to(device) for t in draw_crops(usable, rng, hop))
         with torch.autocast(device, torch.bfloat16):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
-        loss = sound = spectral(made, real)
+            meaning = semantic(made, real)
+        sound = spectral(made, real)
+        loss = sound + SEMANTIC_WEIGHT * meaning
         if budget.progress >= alone:
             # The discriminators do not see the outermost frames: a crop has no context there.
             inner = slice(2 * hop, -2 * hop)
             critic_loss = critic.critic_loss(made[:, inner], real[:, inner])
             step(critic, judge, critic_loss, CRITIC_RATE * budget.rate)
             adversarial, matching = critic.generator_loss(made[:, inner], real[:, inner])
-            loss = sound + adversarial + 2 * matching
+            loss = loss + adversarial + 2 * matching
             budget.report(critic=critic_loss.item(), matching=matching.item())
         learn.step(loss, budget.rate)
-        budget.report(spectral=sound.item())
+        budget.report(spectral=sound.item(), semantic=meaning.item())
     save_codec(codec, work)
 
 

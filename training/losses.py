@@ -1,4 +1,4 @@
-"""Spectral losses and the discriminators of the codec's decoder stage.
+"""Spectral and semantic losses and the discriminators of the codec's decoder stage.
 
 Multi-scale mel and STFT magnitudes as in DAC and Vocos; discriminators on complex spectrograms as in EnCodec
 (https://arxiv.org/abs/2210.13438), with hinge losses and feature matching.
@@ -7,7 +7,10 @@ Multi-scale mel and STFT magnitudes as in DAC and Vocos; discriminators on compl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import SeamlessM4TFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
+
+from stsmt.codec import FFT, FRAME, HOP, PREEMPHASIS, SHIFT
 
 SCALES = ((2048, 80), (1024, 80), (512, 40), (256, 20))  # window in samples, mel bands; hop = window / 4
 FLOOR = 1e-5
@@ -36,6 +39,38 @@ class SpectralLoss(nn.Module):
         window = getattr(self, f"window{size}")
         spectrum = torch.stft(wave, size, size // 4, window=window, return_complex=True)
         return (spectrum.real**2 + spectrum.imag**2 + 1e-9).sqrt().transpose(1, 2)
+
+
+class SemanticLoss(nn.Module):
+    """How differently the codec's own recogniser hears two waves [B, T]: what was said must stay what was said.
+
+    Mean absolute difference of its last hidden states, relative to their size, as the semantic reconstruction loss of
+    X-Codec (https://arxiv.org/abs/2408.17175). `features` are those of `stsmt.codec`, with gradients.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        kaldi = SeamlessM4TFeatureExtractor(feature_size=80, num_mel_bins=80)
+        self.register_buffer("bank", torch.tensor(kaldi.mel_filters, dtype=torch.float32), persistent=False)
+        self.register_buffer("window", torch.tensor(kaldi.window, dtype=torch.float32), persistent=False)
+
+    def features(self, waves: Tensor) -> Tensor:
+        """[B, T / hop, 160]; T is a multiple of the hop."""
+        frames = F.pad(waves, (HOP // 2, HOP // 2)).unfold(1, FRAME, SHIFT) * 2.0**15
+        frames = frames - frames.mean(-1, keepdim=True)
+        before = F.pad(frames, (1, 0), mode="replicate")[..., :-1]
+        spectrum = torch.fft.rfft((frames - PREEMPHASIS * before) * self.get_buffer("window"), FFT)
+        power = spectrum.real**2 + spectrum.imag**2
+        log_mel = torch.log((power @ self.get_buffer("bank")).clamp(min=torch.finfo(torch.float32).eps))
+        log_mel = (log_mel - log_mel.mean(1, keepdim=True)) / (log_mel.var(1, keepdim=True) + 1e-7).sqrt()
+        return log_mel[:, : log_mel.shape[1] // 2 * 2].unflatten(1, (-1, 2)).flatten(2)
+
+    def forward(self, made: Tensor, real: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.encoder(self.features(real)).last_hidden_state.float()
+        heard = self.encoder(self.features(made)).last_hidden_state.float()
+        return (heard - wanted).abs().mean() / wanted.abs().mean()
 
 
 class SpectrogramDiscriminator(nn.Module):
