@@ -8,11 +8,13 @@ Phrases that training never saw are spoken on the fly, go through every task, an
 import argparse
 import hashlib
 import json
+import multiprocessing
 import random
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES, Language
 from stsmt.translator import Translator
 from training import report
+from training.calibration import calibration
 from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record, measure
 from training.phrasebook.grammar import Phrase
 from training.robustness import CONDITIONS
@@ -37,10 +40,12 @@ SETS: dict[str, HeldOutSet] = {
         HeldOutSet("unseen_sentence", "test", "target", tuple(PARTS)),
         HeldOutSet("unseen_voice", "test", "unseen", FROM_SPEECH),
         HeldOutSet("unseen_template", "unseen_template", "target", tuple(PARTS)),
+        HeldOutSet("dev", "dev", "target", ("stt",)),
+        HeldOutSet("dev_voice", "dev", "unseen", ("stt",)),
         *(HeldOutSet(name, "test", "target", ("stt",), alter) for name, alter in CONDITIONS.items()),
     )
 }
-MAIN = [name for name in SETS if name not in CONDITIONS]
+MAIN = ["unseen_sentence", "unseen_voice", "unseen_template"]
 
 
 # -- what to measure -------------------------------------------------------------------------------------------------
@@ -98,7 +103,7 @@ def read_sets(names: Iterable[str], n: int) -> list[tuple[HeldOutSet, int]]:
     for given in dict.fromkeys(names):
         name, _, count = given.partition(":")
         if name not in SETS or (count and not count.isdecimal()):
-            raise UserError(f"There is no set {given!r}; choose from {', '.join(MAIN)}, with or without :N.")
+            raise UserError(f"There is no set {given!r}; choose from {', '.join(SETS)}, with or without :N.")
         found.append((SETS[name], int(count or n)))
     return found
 
@@ -106,21 +111,59 @@ def read_sets(names: Iterable[str], n: int) -> list[tuple[HeldOutSet, int]]:
 # -- the run ---------------------------------------------------------------------------------------------------------
 
 
-def run(bench: Bench, items: Sequence[Item], out: Path, *, minutes: float | None = None) -> list[Record]:
+MeasureAll = Callable[[Sequence[Item]], Iterator[Record]]
+
+
+def run(
+    bench: Bench,
+    items: Sequence[Item],
+    out: Path,
+    *,
+    minutes: float | None = None,
+    measure_all: MeasureAll | None = None,
+) -> list[Record]:
     """Measure what `out` does not hold yet, until `minutes` are over; returns the records of `items` so far."""
     done = read_records(out / ITEMS_FILE)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     missing = [item for item in items if item.key not in done]
     bar = tqdm(total=len(items), initial=len(items) - len(missing), desc="evaluate", unit="utterance", file=sys.stderr)
     with bar, (out / ITEMS_FILE).open("a", encoding="utf-8") as file:
+        records = measure_all(missing) if measure_all else (measure(bench, item) for item in missing)
         for item in missing:
             if deadline is not None and time.monotonic() > deadline:
                 break
-            done[item.key] = measure(bench, item)
+            done[item.key] = next(records)
             file.write(json.dumps(done[item.key], ensure_ascii=False) + "\n")
             file.flush()
             bar.update()
     return [done[item.key] for item in items if item.key in done]
+
+
+_worker: tuple[Bench, dict[str, Item]]  # of a process of `in_processes`
+
+
+def _start_worker(options: argparse.Namespace) -> None:
+    global _worker
+    import torch
+
+    torch.set_num_threads(1)
+    bench, items = prepare(options)
+    _worker = bench, {item.key: item for item in items}
+
+
+def _measure_key(key: str) -> Record:
+    bench, items = _worker
+    return measure(bench, items[key])
+
+
+@contextmanager
+def in_processes(options: argparse.Namespace) -> Iterator[MeasureAll | None]:
+    """Measures in several processes of one thread each; None for one process, which is this one."""
+    if options.processes == 1:
+        yield None
+        return
+    with multiprocessing.get_context("spawn").Pool(options.processes, _start_worker, (options,)) as pool:
+        yield lambda items: pool.imap(_measure_key, [item.key for item in items])
 
 
 def read_records(path: Path) -> dict[str, Record]:
@@ -202,6 +245,7 @@ def make_report(
         "intervals": "95 %: bootstrap over utterances, Wilson's for shares",
         "scores": metrics.signatures(),
         "rows": summarise(records, seed),
+        "confidence": calibration([record for record in records if record["set"] not in CONDITIONS]),
         "examples": examples(records, seed),
     }
 
@@ -219,6 +263,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--readme", type=Path, help="file in which to replace the numbers")
     parser.add_argument("--minutes", type=float, help="stop after so many; run again to go on")
+    parser.add_argument("--processes", type=int, default=1, help="how many at once, one thread each")
     parser.add_argument("--engine", default="transformers")
     parser.add_argument("--device", default="cpu")
     return parser
@@ -226,6 +271,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """Load, measure, write; returns the report."""
+    bench, items = prepare(options)
+    return measure_and_write(bench, items, options)
+
+
+def prepare(options: argparse.Namespace) -> tuple[Bench, list[Item]]:
+    """What is measured, and with what."""
     # Here and not above: they need the training programs, which tests of everything else do without.
     from training.phrasebook.grammar import phrases
     from training.recogniser import Judge, reading
@@ -238,8 +289,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         Translator.load(options.model, options.engine, options.device), Judge.load(options.judge), speak, reading
     )
     sets = read_sets([*options.sets, *(CONDITIONS if options.robustness else ())], options.n)
-    items = plan(sets, list(phrases()), names, options.seed)
-    return measure_and_write(bench, items, options)
+    return bench, plan(sets, list(phrases()), names, options.seed)
 
 
 def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Namespace) -> dict[str, Any]:
@@ -252,7 +302,8 @@ def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Nam
         "seed": options.seed,
     }
     claim(options.out, identity)
-    records = run(bench, items, options.out, minutes=options.minutes)
+    with in_processes(options) as measure_all:
+        records = run(bench, items, options.out, minutes=options.minutes, measure_all=measure_all)
     command = f"python -m training.evaluate --n {options.n} --sets {' '.join(options.sets)}"
     command += " --robustness" if options.robustness else ""
     found = make_report(records, len(items), identity, command, options.seed)

@@ -7,6 +7,7 @@ from typing import Any
 
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
+from training.calibration import WANTED
 from training.robustness import CONDITIONS
 from training.summary import MEASURES
 
@@ -60,6 +61,9 @@ def write(report: Report, out: Path) -> None:
     (out / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     main = [row for row in report["rows"] if row["set"] not in CONDITIONS]
     drawn = [name for name, title, measures in PLOTS if draw(main, title, measures, out / f"{name}.png")]
+    if report["confidence"]:
+        draw_reliability(report["confidence"], out / "reliability.png")
+        drawn.append("reliability")
     if draw_robustness(report["rows"], out / "robustness.png"):
         drawn.append("robustness")
     (out / "report.md").write_text(markdown(report, drawn), encoding="utf-8")
@@ -79,6 +83,7 @@ def markdown(report: Report, plots: Sequence[str] = ()) -> str:
             f"Intervals: {report['intervals']}. Scores: {_signatures(report)}.",
             *(f"![{name}]({name}.png)" for name in plots),
             *(_set_section(report["rows"], name) for name in dict.fromkeys(row["set"] for row in report["rows"])),
+            *([_confidence_section(report["confidence"])] if report["confidence"] else []),
             _examples_section(report["examples"]),
         ]
     ) + "\n"  # fmt: skip
@@ -113,6 +118,27 @@ def _cell(row: Row | None) -> str:
 def _value(row: Row) -> str:
     digits = 2 if row["unit"] == "×" else 1
     return f"{row['value']:.{digits}f}{' ' if row['unit'] else ''}{row['unit']}"
+
+
+def _confidence_section(found: dict[str, Any]) -> str:
+    flagged = {name: found[f"{name}_flagged"] for name in ("wrong", "right")}
+    shares = [f"{_share(share)} of {name} ones" for name, share in flagged.items() if share]
+    wanted = found["limit_wanted"]
+    lines = [
+        "## Confidence of transcripts",
+        "",
+        f"The app calls a transcript unsure below {found['limit']}. Here that flags {' and '.join(shares)}."
+        + ("" if wanted is None else f" To flag {WANTED:.0%} of the wrong ones, the limit would be {wanted}."),
+        "",
+        "| confidence | mean | fully right |",
+        "|---|---|---|",
+        *(f"| {row['from']}–{row['to']} | {row['confidence']:.3f} | {_share(row)} |" for row in found["bins"]),
+    ]
+    return "\n".join(lines)
+
+
+def _share(row: Row) -> str:
+    return f"{row['value']:.1f} % ({row['low']:.1f}–{row['high']:.1f}; n {row['n']})"
 
 
 def _examples_section(examples: Sequence[dict[str, str]]) -> str:
@@ -230,6 +256,24 @@ def draw_robustness(rows: Sequence[Row], path: Path) -> bool:
     axes.legend()
     figure.savefig(path, dpi=110)
     return True
+
+
+def draw_reliability(found: dict[str, Any], path: Path) -> None:
+    """Share of right transcripts against their confidence: on the diagonal, confidence is a probability."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes, bins = figure.add_subplot(), found["bins"]
+    axes.plot([0, 100], [0, 100], color="grey", linewidth=1)
+    axes.axvline(100 * found["limit"], color="grey", linestyle=":", label="the app's limit")
+    places = [100 * row["confidence"] for row in bins]
+    axes.errorbar(places, [row["value"] for row in bins], _spans(bins), fmt="o-", capsize=3)
+    axes.set_xlabel("confidence: mean probability of a token in %")
+    axes.set_ylabel("transcripts fully right in %")
+    axes.set_title("Reliability")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
 
 
 def _spans(bars: Sequence[Row]) -> list[list[float]]:

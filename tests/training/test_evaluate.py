@@ -200,7 +200,7 @@ def options(out: Path, model: Path, **changes: Any) -> Any:
     readme = out.parent / "README.md"
     readme.write_text("before\n<!-- numbers -->\nold\n<!-- /numbers -->\nafter\n", encoding="utf-8")
     given = {"model": model, "judge": out / "none", "n": 2, "out": out, "seed": 0, "readme": readme, "minutes": None}
-    given |= {"sets": MAIN, "robustness": False}
+    given |= {"sets": MAIN, "robustness": False, "processes": 1}
     return SimpleNamespace(**(given | changes))
 
 
@@ -215,7 +215,7 @@ def test_a_whole_run_writes_all_reports(bench: Bench, tiny_checkpoint: Path, tmp
     page = (out / "report.md").read_text(encoding="utf-8")
     assert "## unseen voice" in page and "not complete" not in page
     assert "Is it " in page and "駅は" in page
-    for name in ("errors", "chrf", "exact"):
+    for name in ("errors", "chrf", "exact", "reliability"):
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG") and f"({name}.png)" in page
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n") and readme.endswith("\nafter\n") and "old" not in readme
