@@ -57,6 +57,7 @@ def build_index(
         UserError: if a shard is damaged or the file cannot be written.
     """
     part = db.with_name(f".{db.name}.{os.getpid()}.part")
+    _remove_abandoned(db)
     try:
         with _connect(part, threads=threads) as connection:
             report = _fill(connection, shards, fold_kana, progress)
@@ -68,6 +69,18 @@ def build_index(
         for rest in (part, part.with_name(part.name + ".wal")):
             rest.unlink(missing_ok=True)
     return report
+
+
+def _remove_abandoned(db: Path) -> None:
+    """Remove what builds that were killed have left."""
+    for part in db.parent.glob(f".{db.name}.*.part*"):
+        pid = part.name.removeprefix(f".{db.name}.").partition(".")[0]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except (OSError, ValueError):
+            continue  # someone else's process, or no file of ours
 
 
 def _connect(path: Path, *, threads: int, **config: Any) -> duckdb.DuckDBPyConnection:

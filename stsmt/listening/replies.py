@@ -11,7 +11,7 @@ from stsmt.listening.state import Presentation
 class Shown:
     """What a rater may know of a presentation: nothing about voice, system, signals or other ratings.
 
-    `seconds`: the clips to hear, in order, with their lengths. `heard`: the share of each that was heard before.
+    `seconds`: the clips to hear, in order, with their lengths.
     """
 
     id: str

@@ -79,6 +79,9 @@ def test_being_killed_leaves_the_old_index(tmp_path: Path) -> None:
     files = [str(tmp_path / "pairs.parquet"), str(tmp_path / "corpus.duckdb")]
     assert subprocess.run([sys.executable, "-c", script, *files], cwd=ROOT).returncode == -9
     assert Corpus(tmp_path / "corpus.duckdb", threads=1).count().pairs == 5
+    assert list(tmp_path.glob(".corpus.duckdb.*.part*"))
+    index(tmp_path, make_pairs(6)).close()
+    assert not list(tmp_path.glob(".corpus.duckdb.*")), "the next build clears up"
 
 
 def test_who_reads_goes_on_reading_while_the_index_is_made_again(tmp_path: Path) -> None:
