@@ -110,7 +110,7 @@ def _plain_labels() -> dict[str, str]:
 
 
 def _contrast() -> dict[str, str]:
-    """At least 4.5 : 1 between words and what they stand on (WCAG AA)."""
+    """At least 4.5 : 1 between words and what they stand on, 3 : 1 around what can be ticked (WCAG AA)."""
     filled = {
         f"{part}{mode}": value
         for part, value in (
@@ -122,4 +122,6 @@ def _contrast() -> dict[str, str]:
         for mode in ("", "_dark")
     }
     filled["color_accent"] = "*primary_600"
+    filled |= {"checkbox_border_color": "*neutral_500", "checkbox_border_color_hover": "*neutral_700"}
+    filled |= {"checkbox_border_color_dark": "*neutral_400", "checkbox_border_width_dark": "1px"}
     return {**filled, "body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_400"}

@@ -4,12 +4,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import gradio as gr
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from stsmt.settings import BUNDLED_MODEL, ROOT
+from stsmt.corpus.search import open_corpus
+from stsmt.settings import BUNDLED_MODEL, CORPUS, ROOT, Settings
 from stsmt.translator import Translator
 from stsmt.ui import build_app, launch_options
+from stsmt.ui.corpus_listening import rated_corpus
 from stsmt.ui.forms import Example, read_examples
 from tests.e2e.browser import HEALTH, MEL, chromium, example_folder, flags
 
@@ -27,12 +30,19 @@ def take(page: Page, url: str, example: Example, file: Path) -> None:
         picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
+def whole_app(folder: Path, spare: Path) -> gr.Blocks:
+    """All tabs, with a fresh index and no ratings."""
+    translator, corpus = Translator.load(BUNDLED_MODEL), open_corpus(spare / "corpus.duckdb", CORPUS)
+    rated = {} if corpus is None else rated_corpus(corpus, translator.codec, Settings(ratings=str(spare / "ratings")))
+    return build_app(translator, examples=folder, corpus=corpus, **rated)
+
+
 def main(file: Path) -> None:
     """Start the app on the bundled model, translate the first Japanese example, save the picture."""
     with tempfile.TemporaryDirectory() as spare, sync_playwright() as playwright:
         folder = example_folder(Path(spare))
         example = next(example for example in read_examples(folder) if example.language == "ja")
-        app = build_app(Translator.load(BUNDLED_MODEL), examples=folder)
+        app = whole_app(folder, Path(spare))
         _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, allowed_paths=[str(folder)], **launch_options())
         browser = playwright.chromium.launch(executable_path=chromium(), args=flags(example.file))
         take(browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-US"), url, example, file)
