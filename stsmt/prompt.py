@@ -181,6 +181,7 @@ class PromptFormat:
             self._voice_ids = {name: self._special(v["token"]) for name, v in data["voices"].items()}
             cues = data.get("cues", {"names": []})
             self._cue_ids = {name: self._special(cues["token"].format(name=name)) for name in cues["names"]}
+            self._reading_start = self._cue_ids[SILENCE] if self._cue_ids else None
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
@@ -318,7 +319,8 @@ class PromptFormat:
         if field == "speech":
             return self._speech_start
         if field == "reading":
-            return self._cue_ids[SILENCE]
+            assert self._reading_start is not None
+            return self._reading_start
         language = example.source_language if field == "transcript" else example.target_language
         return self._markers[field, language]
 

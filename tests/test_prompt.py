@@ -136,3 +136,21 @@ def test_threads_may_share_a_prompt_format() -> None:
         assert all(pool.map(work, range(20)))
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda _: PROMPT.encode_text("駅はどこですか。") == expected, range(400)))
+
+
+def test_a_checkpoint_without_cues_speaks_without_a_reading() -> None:
+    data = prompt_data()
+    del data["cues"]
+    plain = PromptFormat(data, TOKENIZER, CODEBOOK_SIZE)
+    example = Example(Task.TTS, "en", "en", source_text="hello", target_codes=(1, 2), target_cues=((0, "sil"),))
+    assert [phase.field for phase in plain.phases(example)] == ["speech"]
+    assert plain.parse(plain.render(example).ids) == Example(
+        Task.TTS, "en", "en", source_text="hello", target_codes=(1, 2)
+    )
+
+
+def test_cues_without_silence_are_refused() -> None:
+    data = prompt_data()
+    data["cues"]["names"] = ["ja:a"]
+    with pytest.raises(UserError, match="sil"):
+        PromptFormat(data, TOKENIZER, CODEBOOK_SIZE)
