@@ -24,7 +24,7 @@ from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing, 
 from stsmt.stopwatch import Stopwatch
 from stsmt.text import LANGUAGE_NAMES, normalise_for_display
 
-# On 180 dev sentences (half of them of unseen voices) this flags 87 % of wrong transcripts and 25 % of right ones.
+# The lowest that flags 85 % of the wrong transcripts of dev sentences (`training.calibration` says how to find it).
 CONFIDENCE_LIMIT = 0.95  # mean probability of a token
 SURE_LANGUAGE = 0.9  # from here on the target is refused if the speech is already in it
 PIECE_SECONDS = 20.0  # of a recording at once; a checkpoint's "max_source_seconds" replaces it

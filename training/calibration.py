@@ -1,7 +1,7 @@
 """Does the confidence of a transcript mean anything? Reliability in bins, and what the app's limit flags.
 
 The limit in `stsmt.translator` is taken from dev sentences:
-`python -m training.evaluate --sets dev dev_voice --n 90 --out report/dev` says which limit would flag enough.
+`python -m training.evaluate --sets dev dev_voice --n 60 --out report-dev` says which limit would flag enough.
 """
 
 from collections.abc import Sequence

@@ -21,6 +21,7 @@ MARKERS: dict[str, Any] = {
 }
 NAMES = {"ja": "Japanese", "en": "English"}
 DEFAULT_VOICES = {"ja": "mei", "en": "slt"}
+SAMPLING = {"temperature": 0.2, "top_k": 50}  # of speech: fewer wrong words on dev sentences than at 0.4 to 0.8
 
 
 def prompt_data() -> dict[str, Any]:
@@ -41,6 +42,7 @@ def prompt_data() -> dict[str, Any]:
         "cues": {"token": "<|cue_{name}|>", "names": cue_names()},
         "voices": {v.name: {"language": v.language, "token": f"<|voice_{v.name}|>"} for v in targets},
         "default_voices": DEFAULT_VOICES,
+        "sampling": SAMPLING,
         "max_source_seconds": MAX_SECONDS,
     }
 

@@ -24,7 +24,8 @@ training data and its measured numbers.""",
   health and the like. Free conversation, names and long speeches are beyond it.
 - It learnt from **synthetic voices**. Real microphones, accents, noise and children's voices are harder for it.
 - It speaks with synthetic voices only and **does not keep your voice**.
-- **Trust the text more than the voice**: it still says many wrong words where its written translation is right.
+- **Trust the text more than the voice**: its English speech still has wrong words where its written translation is
+  right.
 - It can be wrong and sound certain. When its own measures are doubtful (low probability, loops, no end, silence), the
   result says so. Do not use it where a mistake could do harm.""",
         """## 付属モデルにできないこと
@@ -32,7 +33,7 @@ training data and its measured numbers.""",
   固有名詞、長い話はできません。
 - **合成音声**で学習しました。実際のマイク、なまり、雑音、子どもの声は苦手です。
 - 話す声は合成音声だけで、**あなたの声を再現することはありません**。
-- **声より文字を信用してください。** 訳文が正しくても、声はまだ多くの語を言い間違えます。
+- **声より文字を信用してください。** 訳文が正しくても、英語の声はまだ語を言い間違えることがあります。
 - 自信ありげに間違えることがあります。確率が低い、繰り返す、終わらない、無音などの疑わしいときは、結果にそう表示します。
   間違いが害になる場面では使わないでください。""",
     ),
