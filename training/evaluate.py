@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
+import os
 import random
 import sys
 import time
@@ -144,9 +145,6 @@ _worker: tuple[Bench, dict[str, Item]]  # of a process of `in_processes`
 
 def _start_worker(options: argparse.Namespace) -> None:
     global _worker
-    import torch
-
-    torch.set_num_threads(1)
     bench, items = prepare(options)
     _worker = bench, {item.key: item for item in items}
 
@@ -162,6 +160,7 @@ def in_processes(options: argparse.Namespace) -> Iterator[MeasureAll | None]:
     if options.processes == 1:
         yield None
         return
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: threads that wait for each other take thrice the time
     with multiprocessing.get_context("spawn").Pool(options.processes, _start_worker, (options,)) as pool:
         yield lambda items: pool.imap(_measure_key, [item.key for item in items])
 
