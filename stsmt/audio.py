@@ -25,6 +25,7 @@ QUIET_DB = -40.0  # below this it is faint
 CLIPPED_SHARE = 0.001  # of the samples at full scale: audible distortion
 PAUSE_DB = 30.0  # a pause is this much quieter than the loudest frame
 PAUSE_SECONDS = 0.25
+EDGE_FRAMES = 3  # of silence that a recording keeps at both ends
 HUSH_DB = 40.0  # silence in an answer is this much quieter than the loudest frame
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
@@ -242,6 +243,16 @@ def silence_share(audio: Audio) -> float:
     if not len(levels):
         return 1.0
     return float(np.mean(levels < max(SILENCE_DB, levels.max() - HUSH_DB)))
+
+
+def trim_silence(audio: Audio) -> Audio:
+    """Without what is silent before and after the sound, but for `EDGE_FRAMES` on both sides."""
+    levels = loudness(audio)
+    loud = np.flatnonzero(levels >= levels.max(initial=SILENCE_DB) - HUSH_DB)
+    if not len(loud):
+        return audio
+    first, last = max(0, int(loud[0]) - EDGE_FRAMES), int(loud[-1]) + 1 + EDGE_FRAMES
+    return audio.cut(first * FRAME_SECONDS, last * FRAME_SECONDS)
 
 
 # -- pauses ----------------------------------------------------------------------------------------------------------

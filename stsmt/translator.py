@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stsmt.answer import Attempt, Field, attempts
-from stsmt.audio import Audio, silence_share, split_at_pauses, warnings_of
+from stsmt.audio import Audio, silence_share, split_at_pauses, trim_silence, warnings_of
 from stsmt.checkpoint import locate, revision_of
 from stsmt.codec import Codec, decode_stream, load_codec
 from stsmt.errors import UserError
@@ -141,7 +141,7 @@ class _Run:
             self.warnings.append(f"The recording is long: it was cut at pauses and answered in {len(pieces)} pieces.")
         for start, piece in pieces:
             with self.watch.measure("encode"):
-                codes = self.translator.codec.encode(piece)
+                codes = self.translator.codec.encode(trim_silence(piece))  # the model knows speech, not waiting
             if self.request.source_language is None:
                 self._set_languages(codes)
             yield from self._answer(self._example(source_codes=codes), piece.seconds, start)

@@ -18,6 +18,7 @@ from stsmt.audio import (
     resample,
     silence_share,
     split_at_pauses,
+    trim_silence,
     warnings_of,
     wav_bytes,
     write_wav,
@@ -204,3 +205,14 @@ def test_sound_without_pauses_is_cut_anyway_and_nothing_is_lost() -> None:
     pieces = split_at_pauses(audio, 3.0)
     assert all(0 < piece.seconds <= 3.0 for _, piece in pieces)
     assert sum(len(piece.samples) for _, piece in pieces) == len(audio.samples)
+
+
+def test_silence_around_speech_is_left_out_but_for_its_edges() -> None:
+    speech = make_speech(1.0)
+    wait = np.zeros(16_000, np.float32)
+    waited = Audio(np.concatenate([wait, speech.samples, wait]), 16_000)
+    trimmed = trim_silence(waited)
+    assert 0.9 < trimmed.seconds < 1.2
+    assert np.abs(trimmed.samples).max() == np.abs(speech.samples).max()
+    silent = Audio(wait, 16_000)
+    assert len(trim_silence(silent).samples) == len(wait)
