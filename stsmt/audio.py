@@ -25,7 +25,7 @@ QUIET_DB = -40.0  # below this it is faint
 CLIPPED_SHARE = 0.001  # of the samples at full scale: audible distortion
 PAUSE_DB = 30.0  # a pause is this much quieter than the loudest frame
 PAUSE_SECONDS = 0.25
-EDGE_FRAMES = 3  # of silence that a recording keeps at both ends
+WAIT_FRAMES, EDGE_FRAMES = 10, 3  # longer silence at an end of a recording is cut to so much
 HUSH_DB = 40.0  # silence in an answer is this much quieter than the loudest frame
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
@@ -246,12 +246,14 @@ def silence_share(audio: Audio) -> float:
 
 
 def trim_silence(audio: Audio) -> Audio:
-    """Without what is silent before and after the sound, but for `EDGE_FRAMES` on both sides."""
+    """Silence of more than `WAIT_FRAMES` before or after the sound is cut to `EDGE_FRAMES`."""
     levels = loudness(audio)
     loud = np.flatnonzero(levels >= levels.max(initial=SILENCE_DB) - HUSH_DB)
     if not len(loud):
         return audio
-    first, last = max(0, int(loud[0]) - EDGE_FRAMES), int(loud[-1]) + 1 + EDGE_FRAMES
+    before, after = int(loud[0]), len(levels) - 1 - int(loud[-1])
+    first = before - EDGE_FRAMES if before > WAIT_FRAMES else 0
+    last = len(levels) - (after - EDGE_FRAMES if after > WAIT_FRAMES else 0)
     return audio.cut(first * FRAME_SECONDS, last * FRAME_SECONDS)
 
 
