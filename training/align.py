@@ -29,6 +29,7 @@ from training.recogniser import ctc_loss, index_labels
 
 HIDDEN, KERNEL, LAYERS = 192, 5, 4
 BLANK_LOGIT = -1.0
+RATE = 2e-3
 FLAT_SHARE = 0.2  # of the steps
 BATCH = 48
 
@@ -79,8 +80,8 @@ def train_aligner(rows: Sequence[dict[str, Any]], codebook_size: int, steps: int
     rng = random.Random(seed)
     names, index = index_labels(spoken_labels(row) for row in rows)
     model = Aligner(codebook_size, len(names) - 1)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
+    optimiser = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
     fitting = [row for row in rows if len(row["codes"]) > len(row["phones"].split()) + 2]
     with tqdm(range(steps), desc="aligner") as bar:
         for step in bar:

@@ -41,7 +41,7 @@ SETS: dict[str, HeldOutSet] = {
         HeldOutSet("unseen_sentence", "test", "target", tuple(PARTS)),
         HeldOutSet("unseen_voice", "test", "unseen", FROM_SPEECH),
         HeldOutSet("unseen_template", "unseen_template", "target", tuple(PARTS)),
-        HeldOutSet("dev", "dev", "target", ("stt",)),
+        HeldOutSet("dev", "dev", "target", ("stt", "tts")),
         HeldOutSet("dev_voice", "dev", "unseen", ("stt",)),
         *(HeldOutSet(name, "test", "target", ("stt",), alter) for name, alter in CONDITIONS.items()),
     )
@@ -156,7 +156,13 @@ def _measure_key(key: str) -> Record:
 
 @contextmanager
 def in_processes(options: argparse.Namespace) -> Iterator[MeasureAll | None]:
-    """Measures in several processes of one thread each; None for one process, which is this one."""
+    """Measures in several processes of one thread each; None for one process, which is this one.
+
+    Raises:
+        UserError: for less than one process.
+    """
+    if options.processes < 1:
+        raise UserError(f"--processes must be at least 1, not {options.processes}.")
     if options.processes == 1:
         yield None
         return

@@ -22,7 +22,7 @@ from stsmt.audio import write_wav
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
 from training.phrasebook.grammar import phrases
-from training.tokenizer import DEFAULT_VOICES, save_prompt
+from training.tokenizer import DEFAULT_VOICES, prompt_data, save_prompt
 from training.voices import speak
 
 CODES = "codes.parquet"
@@ -60,7 +60,7 @@ def export(work: Path, assets: Path, seed: int, note: str = "") -> str:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work / "lm", target)
     shutil.copytree(work / "codec", target / "codec")
-    save_prompt(target)
+    save_prompt(target, prompt_data())
     if (work / "judge").exists():
         shutil.copytree(work / "judge", assets / "judge", dirs_exist_ok=True)
     if (work / CODES).exists():

@@ -138,16 +138,23 @@ def cues_of(row: Utterance) -> tuple[Cue, ...]:
 
 
 def read_codes(work: Path, split: str) -> list[Utterance]:
-    """Rows of `work/codes.parquet` of a split, each with its `cues` from `work/cues.parquet` (None without).
+    """Rows of `work/codes.parquet` of a split."""
+    return pq.read_table(work / "codes.parquet", filters=[("split", "=", split)]).to_pylist()
+
+
+def read_aligned(work: Path, split: str) -> list[Utterance]:
+    """Rows of `work/codes.parquet` of a split, each with its `cues` from `work/cues.parquet` (None if it has none).
 
     Raises:
-        UserError: if `training.align` has not been run.
+        UserError: if `training.align` has not been run since the codes were made.
     """
-    if not (work / "cues.parquet").exists():
-        raise UserError(f"There is no cues.parquet in {work}; run python -m training.align --work {work} first.")
-    cues = {(row["phrase"], row["language"]): row["cues"] for row in pq.read_table(work / "cues.parquet").to_pylist()}
-    rows = pq.read_table(work / "codes.parquet", filters=[("split", "=", split)]).to_pylist()
-    return [row | {"cues": cues.get((row["phrase"], row["language"]))} for row in rows]
+    file = work / "cues.parquet"
+    found = pq.read_table(file).to_pylist() if file.exists() else []
+    cues = {(row["phrase"], row["language"]): row["cues"] for row in found}
+    rows = read_codes(work, split)
+    if any((row["phrase"], row["language"]) not in cues for row in rows):
+        raise UserError(f"{file} is missing or older than the codes; run python -m training.align --work {work} first.")
+    return [row | {"cues": cues[row["phrase"], row["language"]]} for row in rows]
 
 
 @dataclass(frozen=True)

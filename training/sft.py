@@ -26,7 +26,7 @@ from training.augment import CodeJitter
 from training.budget import Budget
 from training.guide import PhoneGuide, PhoneLabels
 from training.optimiser import Optimisers
-from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, Utterance, in_range, read_codes
+from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, Utterance, in_range, read_aligned
 from training.phrasebook.grammar import phrases
 from training.tokenizer import build_tokenizer, save_tokenizer, upgrade
 
@@ -190,7 +190,7 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
 def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, layers: int, skip: float = 0.0) -> None:
     """Train within the time budget, which covers the schedule from the share `skip` on, and write `work/lm`."""
     model, prompt = prepare(work, hidden=hidden, layers=layers, seed=seed)
-    rows, dev = read_codes(work, "train"), read_codes(work, "dev")
+    rows, dev = read_aligned(work, "train"), read_aligned(work, "dev")
     labels = PhoneLabels(rows)
     layers_ = model.model.model.layers
     guide = PhoneGuide(layers_[len(layers_) // 2 - 1], model.model.config.hidden_size, len(labels.names)).to(device)

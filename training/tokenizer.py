@@ -21,7 +21,7 @@ MARKERS: dict[str, Any] = {
 }
 NAMES = {"ja": "Japanese", "en": "English"}
 DEFAULT_VOICES = {"ja": "mei", "en": "slt"}
-SAMPLING = {"temperature": 0.2, "top_k": 50}  # of speech: fewer wrong words on dev sentences than at 0.4 to 0.8
+SAMPLING = {"temperature": 0.2, "top_k": 50}  # of speech; by `training.evaluate --sets dev`, see training/LOG.md
 
 
 def prompt_data() -> dict[str, Any]:
@@ -98,16 +98,18 @@ def add_speech(tokenizer: PreTrainedTokenizerFast, data: dict[str, Any], codeboo
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write tokenizer files and `prompt.json`."""
     tokenizer.save_pretrained(folder)
-    save_prompt(folder)
+    save_prompt(folder, prompt_data())
 
 
 def upgrade(folder: Path, codebook_size: int) -> None:
     """Give an older checkpoint what it lacks of speech tokens and cues."""
-    data, tokenizer = read_prompt(folder), PreTrainedTokenizerFast.from_pretrained(folder)
-    if add_speech(tokenizer, {"cues": prompt_data()["cues"]} | data, codebook_size):
-        save_tokenizer(tokenizer, folder)
+    data = {"cues": prompt_data()["cues"]} | read_prompt(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    if add_speech(tokenizer, data, codebook_size):
+        tokenizer.save_pretrained(folder)
+        save_prompt(folder, data)
 
 
-def save_prompt(folder: Path) -> None:
+def save_prompt(folder: Path, data: dict[str, Any]) -> None:
     """Write `prompt.json`."""
-    (folder / PROMPT_FILE).write_text(json.dumps(prompt_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / PROMPT_FILE).write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

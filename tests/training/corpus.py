@@ -35,7 +35,7 @@ def make_spoken(count: int = 6, seed: int = 0) -> list[Spoken]:
 
 
 def make_rows(count: int = 8, seed: int = 0) -> list[dict]:
-    """Rows as `read_codes` gives them, with codes below 64."""
+    """Rows as `read_aligned` gives them, with codes below 64."""
     rng = random.Random(seed)
     rows = []
     for number in range(count):

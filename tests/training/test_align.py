@@ -12,7 +12,7 @@ import pytest
 from stsmt.errors import UserError
 from tests.tiny import CODEBOOK_SIZE, tiny_codec
 from training.align import align, best_path, find_cues, train_aligner
-from training.pack import cues_of, read_codes
+from training.pack import cues_of, read_aligned
 
 LENGTHS = {"a": 4, "i": 7, "u": 2, "sil": 3}
 
@@ -65,9 +65,13 @@ def test_the_stage_writes_cues_that_training_reads(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "codes.parquet")
     tiny_codec().save_pretrained(tmp_path / "codec")
     with pytest.raises(UserError, match=r"training\.align"):
-        read_codes(tmp_path, "train")
+        read_aligned(tmp_path, "train")
     align(tmp_path, steps=2, seed=0)
-    for row in read_codes(tmp_path, "train"):
+    pq.write_table(pa.Table.from_pylist([*rows, rows[0] | {"phrase": "later"}]), tmp_path / "codes.parquet")
+    with pytest.raises(UserError, match="older than the codes"):
+        read_aligned(tmp_path, "train")
+    align(tmp_path, steps=2, seed=0)
+    for row in read_aligned(tmp_path, "train"):
         names = [name for _, name in cues_of(row)]
         assert names == [*(f"ja:{phone}" for phone in row["phones"].split()), "sil"]
         places = [place for place, _ in cues_of(row)]

@@ -237,6 +237,11 @@ def test_a_run_goes_on_where_it_stopped(bench: Bench, tmp_path: Path, monkeypatc
     assert list(read_records(tmp_path / evaluate.ITEMS_FILE)) == [item.key for item in chosen]
 
 
+def test_no_process_at_all_is_refused() -> None:
+    with pytest.raises(UserError, match="at least 1"), evaluate.in_processes(SimpleNamespace(processes=0)):
+        pass
+
+
 def test_records_may_hold_any_character(tmp_path: Path) -> None:
     """A random model wrote U+2028, at which str.splitlines() cut its record in two."""
     record = {"key": "a", "text": "\u2028\x85\u0001"}

@@ -1,27 +1,31 @@
 """The stages of the recipe do what they say, on noise and tiny models."""
 
+import json
 import random
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import Lfm2ForCausalLM, Wav2Vec2BertForCTC, Xcodec2Config
+from transformers import Lfm2ForCausalLM, PreTrainedTokenizerFast, Wav2Vec2BertForCTC, Xcodec2Config
 
 from stsmt.audio import Audio
 from stsmt.codec import XCodec2
 from stsmt.errors import UserError
-from stsmt.prompt import PromptFormat
+from stsmt.prompt import PromptFormat, read_prompt
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
+from training import export
 from training.augment import CodeJitter, augment
 from training.budget import Budget
 from training.export import restore
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
 from training.tokenise import encode_corpus
-from training.tokenizer import build_tokenizer, prompt_data
+from training.tokenizer import build_tokenizer, prompt_data, save_prompt, upgrade
 
 
 def small_config() -> Xcodec2Config:
@@ -104,6 +108,34 @@ def test_the_bundled_tokenizer_serves_the_prompt_format() -> None:
     assert prompt.spoken_ids == (range(prompt.speech_ids.start, len(tokenizer)),)
     for text in ("駅はどこ🙂", "Where’s the café?"):
         assert prompt.decode_text(prompt.encode_text(text)) == text
+
+
+def test_an_older_checkpoint_gets_cues_and_keeps_its_own_words(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer(["駅はどこですか。", "Where is the station?"], codebook_size=64, text_size=400)
+    older = {key: value for key, value in prompt_data().items() if key != "cues"}
+    older["system"]["stt"] = "Write down what is said."
+    tokenizer.save_pretrained(tmp_path)
+    save_prompt(tmp_path, older)
+    file = tmp_path / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["added_tokens"] = [token for token in content["added_tokens"] if "<|cue_" not in token["content"]]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    upgrade(tmp_path, 64)
+    data = read_prompt(tmp_path)
+    assert data["system"] == older["system"]
+    prompt = PromptFormat(data, PreTrainedTokenizerFast.from_pretrained(tmp_path), 64)
+    assert sum(map(len, prompt.spoken_ids)) == 64 + len(data["cues"]["names"])
+
+
+def test_clean_codes_of_the_first_phrases_are_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"phrase": f"p{i // 2}", "codes": [i, 1], "augmented": [2, 3]} for i in range(6)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "all.parquet")
+    monkeypatch.setattr(export, "SHIPPED_PHRASES", 2)
+    export.export_codes(tmp_path / "all.parquet", tmp_path / "some.parquet")
+    shipped = pq.read_table(tmp_path / "some.parquet").to_pylist()
+    assert [row["phrase"] for row in shipped] == ["p0", "p0", "p1", "p1"]
+    assert [row["codes"] for row in shipped] == [row["codes"] for row in rows[:4]]
+    assert all(row["augmented"] is None for row in shipped)
 
 
 def test_shipped_files_become_a_run_that_training_goes_on_from(tmp_path: Path, tiny_checkpoint: Path) -> None:
