@@ -26,6 +26,7 @@ CLIPPED_SHARE = 0.001  # of the samples at full scale: audible distortion
 PAUSE_DB = 30.0  # a pause is this much quieter than the loudest frame
 PAUSE_SECONDS = 0.25
 WAIT_FRAMES, EDGE_FRAMES = 10, 3  # longer silence at an end of a recording is cut to so much
+LEAD_FRAMES = 5  # kept before a piece of a long recording
 HUSH_DB = 40.0  # silence in an answer is this much quieter than the loudest frame
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
@@ -275,7 +276,7 @@ def split_at_pauses(audio: Audio, max_seconds: float) -> list[tuple[float, Audio
         loud = np.flatnonzero(levels[start:] >= floor)
         if not len(loud):
             break
-        start += max(0, int(loud[0]) - 5)  # keep 0.1 s before the speech
+        start += max(0, int(loud[0]) - LEAD_FRAMES)
         stop = len(levels) if len(levels) - start <= limit else _cut_point(levels, floor, start, start + limit)
         pieces.append((start * FRAME_SECONDS, audio.cut(start * FRAME_SECONDS, stop * FRAME_SECONDS)))
         start = stop

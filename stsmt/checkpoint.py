@@ -8,6 +8,8 @@ from typing import Any
 
 from stsmt.errors import UserError
 
+PROMPT_FILE = "prompt.json"
+
 
 def locate(reference: str | Path) -> Path:
     """The folder of `reference`: a local folder, or `owner/name[@revision]`, which is downloaded once and cached.
@@ -67,6 +69,23 @@ def read_config(folder: Path, model_type: str, what: str) -> dict[str, Any]:
     if found != model_type:
         raise UserError(f"The {what} in {folder} is of architecture {found!r}; {model_type!r} is needed.")
     return config
+
+
+def read_prompt(folder: Path) -> dict[str, Any]:
+    """`prompt.json` of a checkpoint folder.
+
+    Raises:
+        UserError: if it is missing or broken.
+    """
+    try:
+        data = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"No {PROMPT_FILE} in {folder}: not an stsmt checkpoint, or only half of one.") from None
+    except ValueError as error:
+        raise UserError(f"{folder / PROMPT_FILE} is not valid JSON ({error}).") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{folder / PROMPT_FILE} must hold one JSON object; repair or re-export it.")
+    return data
 
 
 def load_weights(loader: Any, folder: Path, what: str, **options: Any) -> Any:

@@ -22,7 +22,6 @@ phones; and within all speech of an answer a cue names the phone to be spoken ne
 that the model never loses its place.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -32,12 +31,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Protocol
 
+from stsmt.checkpoint import PROMPT_FILE, read_prompt
 from stsmt.errors import UserError
 
 Language = Literal["ja", "en"]
 LANGUAGES: tuple[Language, ...] = ("ja", "en")
 Field = Literal["transcript", "translation", "reading", "speech"]
-PROMPT_FILE = "prompt.json"
 SILENCE = "sil"
 Cue = tuple[int, str]  # before which code, and the name of the phone that follows the one spoken from there on
 
@@ -135,23 +134,6 @@ def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
     if task is Task.TTS:
         return ("reading", "speech")
     return ("transcript", "translation", "reading", "speech") if mode is Mode.CHAIN else ("speech",)
-
-
-def read_prompt(folder: Path) -> dict[str, Any]:
-    """`prompt.json` of a checkpoint folder.
-
-    Raises:
-        UserError: if it is missing or broken.
-    """
-    try:
-        data = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"No {PROMPT_FILE} in {folder}: not an stsmt checkpoint, or only half of one.") from None
-    except ValueError as error:
-        raise UserError(f"{folder / PROMPT_FILE} is not valid JSON ({error}).") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{folder / PROMPT_FILE} must hold one JSON object; repair or re-export it.")
-    return data
 
 
 class PromptFormat:

@@ -7,9 +7,9 @@ import numpy as np
 import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
-RATE_RANGE = (0.92, 1.09)  # joint tempo and pitch change
-NOISE_DB = (8.0, 35.0)  # signal-to-noise ratio
-GAIN_DB = (-12.0, 6.0)
+RATE_RANGE = (0.86, 1.16)  # joint tempo and pitch change
+NOISE_DB = (5.0, 35.0)  # signal-to-noise ratio
+GAIN_DB = (-12.0, 10.0)
 REVERB_SECONDS = (0.05, 0.35)  # time to -60 dB
 MOVED, DROPPED, REPEATED = 0.12, 0.04, 0.04  # largest shares of an utterance's codes
 BAND_LOW_HZ, BAND_HIGH_HZ = (60, 300), (3200, 7500)

@@ -25,11 +25,12 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, Xcodec2Model
 
 from stsmt.audio import Audio, silence_share
+from stsmt.checkpoint import read_prompt
 from stsmt.corpus.pairs import SIDES, SIGNALS_KEY, Pair, Utterance, with_versions, write_table
 from stsmt.corpus.shards import read_pairs
 from stsmt.health import expected_seconds, measure_codes
 from stsmt.lm import load_tokenizer
-from stsmt.prompt import Example, PromptFormat, Task, read_prompt
+from stsmt.prompt import Example, PromptFormat, Task
 from stsmt.text import normalise_for_scoring
 from training.recogniser import Judge, reading
 

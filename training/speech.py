@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,14 +61,16 @@ def load_speech(
     augmented_share: float,
     seed: int,
     limit: int | None = None,
-    known: Collection[tuple[str, str]] = (),
+    wanted: Callable[[tuple[str, str]], bool] | None = None,
 ) -> list[Spoken]:
     """Utterances with features; a seeded share of them is augmented (samples and features alike).
 
-    `limit` takes a seeded sample of so many; those in `known`, as (phrase, language), are left out.
+    `limit` takes a seeded sample of so many; `wanted` says of a (phrase, language) whether to load it.
     """
     loaded = []
-    rows = [found for found in read_rows(work) if (found[0]["phrase"], found[0]["language"]) not in known]
+    rows = read_rows(work)
+    if wanted is not None:
+        rows = [(row, samples) for row, samples in rows if wanted((row["phrase"], row["language"]))]
     if limit is not None and limit < len(rows):
         rows = random.Random(seed).sample(rows, limit)
     for row, samples in tqdm(rows, desc="features"):

@@ -2,7 +2,8 @@
 
 Writes `work/codes.parquet`, one row per utterance: its text, voice and split, `codes` of the clean sound, and for a
 seeded share of them `augmented`, codes of the sound as a bad microphone would give it (used as sources only). What is
-in the file already stays: codes are final, and only utterances that were added since are encoded.
+in the file already stays: codes are final, and only what was added since is encoded (with a larger share than before:
+the augmented copies that are missing).
 Utterances of the same number of frames are encoded together: without padding, a batch gives what each would alone.
 """
 
@@ -10,8 +11,8 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +21,13 @@ import torch
 from tqdm import tqdm
 from transformers import Xcodec2Model
 
-from training.augment import augment
 from training.codec import crop_waves
 from training.recogniser import pad_features
-from training.speech import SAMPLE_RATE, Spoken, load_speech, semantic_features
+from training.speech import Spoken, load_speech
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
 BATCH = 16
+CHUNK = 5000  # utterances between two writes
 
 
 def batches_of_equal_length(corpus: Sequence[Spoken]) -> Iterator[list[int]]:
@@ -55,34 +56,48 @@ def encode_corpus(codec: Xcodec2Model, corpus: Sequence[Spoken], device: str) ->
     return codes
 
 
-def worsen(spoken: Spoken, seed: int) -> Spoken:
-    """The utterance as a bad microphone would give it."""
-    rng = random.Random(f"augmented:{seed}:{spoken.phrase}:{spoken.language}")
-    changed = augment(spoken.samples / 32768.0, rng, SAMPLE_RATE)
-    samples = np.round(changed * 32767).astype(np.int16)
-    return replace(spoken, samples=samples, features=semantic_features(samples.astype(np.float32) / 32768.0))
+def key_of(row: dict[str, Any]) -> tuple[str, str]:
+    """What names an utterance: its phrase and its language."""
+    return row["phrase"], row["language"]
+
+
+def write_rows(rows: list[dict[str, Any]], file: Path) -> None:
+    """Write `rows` to the Parquet `file`; an interrupted write leaves the old one."""
+    kind = pa.list_(pa.uint16())
+    texts = ((field, pa.string()) for field in (*FIELDS, "phones"))
+    schema = pa.schema([*texts, ("codes", kind), ("augmented", kind)])
+    temporary = file.with_suffix(".tmp")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+    temporary.rename(file)
+
+
+def add_augmented(
+    codec: Xcodec2Model, rows: list[dict[str, Any]], work: Path, share: float, seed: int, device: str
+) -> None:
+    """Give a seeded `share` of the training `rows` an augmented copy, `CHUNK` at a time, and write them."""
+    lacking = [row for row in rows if row["augmented"] is None and row["split"] == "train"]
+    chosen = [row for row in lacking if random.Random(f"augmented:{seed}:{key_of(row)}").random() < share]
+    random.Random(seed).shuffle(chosen)  # stopped early, what is there is still a fair sample
+    for first in range(0, len(chosen), CHUNK):
+        part = {key_of(row): row for row in chosen[first : first + CHUNK]}
+        worse = load_speech(work, augmented_share=1.0, seed=seed, wanted=part.__contains__)
+        for spoken, codes in zip(worse, encode_corpus(codec, worse, device), strict=True):
+            part[spoken.phrase, spoken.language]["augmented"] = codes
+        write_rows(rows, work / "codes.parquet")
 
 
 def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> None:
     """Encode what `work/speech` holds and `work/codes.parquet` does not."""
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval().to(device)
     codes_file = work / "codes.parquet"
-    earlier = pq.read_table(codes_file).to_pylist() if codes_file.exists() else []
-    known = {(row["phrase"], row["language"]) for row in earlier}
-    clean = load_speech(work, augmented_share=0.0, seed=seed, known=known)
-    chosen = random.Random(seed).sample(range(len(clean)), round(augmented_share * len(clean)))
-    worse = dict(zip(chosen, encode_corpus(codec, [worsen(clean[i], seed) for i in chosen], device), strict=True))
-    rows = earlier + [
-        {field: getattr(spoken, field) for field in FIELDS}
-        | {"phones": " ".join(spoken.phones), "codes": codes, "augmented": worse.get(index)}
-        for index, (spoken, codes) in enumerate(zip(clean, encode_corpus(codec, clean, device), strict=True))
-    ]
-    kind = pa.list_(pa.uint16())
-    texts = ((field, pa.string()) for field in (*FIELDS, "phones"))
-    schema = pa.schema([*texts, ("codes", kind), ("augmented", kind)])
-    temporary = work / "codes.tmp"
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
-    temporary.rename(codes_file)
+    rows = pq.read_table(codes_file).to_pylist() if codes_file.exists() else []
+    known = {key_of(row) for row in rows}
+    clean = load_speech(work, augmented_share=0.0, seed=seed, wanted=lambda key: key not in known)
+    for spoken, codes in zip(clean, encode_corpus(codec, clean, device), strict=True):
+        texts = {field: getattr(spoken, field) for field in FIELDS} | {"phones": " ".join(spoken.phones)}
+        rows.append(texts | {"codes": codes, "augmented": None})
+    write_rows(rows, codes_file)
+    add_augmented(codec, rows, work, augmented_share, seed, device)
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from stsmt.prompt import LANGUAGES, PROMPT_FILE, SILENCE, cue_name, read_prompt
+from stsmt.checkpoint import PROMPT_FILE, read_prompt
+from stsmt.prompt import LANGUAGES, SILENCE, cue_name
 from training.synthesise import MAX_SECONDS
 from training.voices import PHONES, VOICES
 

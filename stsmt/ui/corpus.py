@@ -23,7 +23,6 @@ from stsmt.ui import corpus_view, plots
 from stsmt.ui.corpus_layout import (
     FACETS,
     PLOTS,
-    PRIVATE,
     SEND_AT_MOST,
     Builder,
     Parts,
@@ -32,7 +31,7 @@ from stsmt.ui.corpus_layout import (
     send_side,
 )
 from stsmt.ui.corpus_view import Facets, RatingSummary, View
-from stsmt.ui.forms import shown_errors
+from stsmt.ui.forms import PRIVATE, shown_errors
 from stsmt.ui.sounds import Sounds
 from stsmt.ui.streaming import pcm
 from stsmt.ui.strings import say, sentence, visitor_language

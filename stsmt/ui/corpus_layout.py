@@ -9,12 +9,12 @@ from gradio.components import Component
 from stsmt.corpus.columns import Column
 from stsmt.corpus.filters import operators_of
 from stsmt.corpus.search import Corpus
+from stsmt.ui.forms import PRIVATE
 from stsmt.ui.strings import TEXTS, label
 
 FACETS = ("source_language", "source_voice", "target_voice", "template", "split")
 PLOTS = ("source_seconds", "target_voice", "template")
 SEND_AT_MOST = 1000
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Builder = tuple[gr.Dropdown, gr.Dropdown, gr.Textbox, gr.Button]  # column, comparison, value, and what adds the filter
 
 # A click on a row, or Enter on it, opens it; the arrow keys walk through the rows.

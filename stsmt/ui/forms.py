@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import gradio as gr
 
@@ -21,6 +21,8 @@ from stsmt.ui.strings import say, sentence
 
 log = logging.getLogger(__name__)
 AUTOMATIC = "auto"
+# How the page's own events are wired: not in the API, without a progress overlay.
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 @dataclass(frozen=True)

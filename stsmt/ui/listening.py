@@ -28,12 +28,10 @@ from stsmt.prompt import Language
 from stsmt.ui.answer import Updates
 from stsmt.ui.forms import shown_errors
 from stsmt.ui.listening_api import listening_endpoints
-from stsmt.ui.listening_results import results_section
+from stsmt.ui.listening_results import QUEUED, results_section
 from stsmt.ui.rating_form import WITH_HEARD, RatingForm, rating_form, read_heard, tell, word
 from stsmt.ui.strings import visitor_language
 
-# Through the queue, because the sentence of a refused answer is shown only there; nobody waits for another rater.
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 SCRIPT = Path(__file__).with_name("listening.js")
 PROVIDER = "huggingface"
 TONE_RATE = 16000
@@ -166,7 +164,7 @@ def _login_buttons() -> gr.Button:
 
 
 def _connect(page: Page, desk: "Desk") -> None:
-    common: dict[str, Any] = {"outputs": page.outputs, "trigger_mode": "once", **PRIVATE}
+    common: dict[str, Any] = {"outputs": page.outputs, "trigger_mode": "once", **QUEUED}
     about = [page.session, page.name, page.competence, page.consent]
     form, answer = page.form, [page.session, *page.form.inputs]
     gr.on([page.start.click, page.name.submit], desk.join, about, **common)
@@ -178,7 +176,7 @@ def _connect(page: Page, desk: "Desk") -> None:
     form.submit.click(desk.submit, answer, js=WITH_HEARD, **common)
     form.skip.click(desk.skip, answer, js=WITH_HEARD, **common)
     form.undo.click(desk.undo, page.session, **common)
-    form.report.click(desk.report, [page.session, form.heard], js=WITH_HEARD, **PRIVATE)
+    form.report.click(desk.report, [page.session, form.heard], js=WITH_HEARD, **QUEUED)
 
 
 class Desk:

@@ -15,11 +15,12 @@ from stsmt.listening.exchange import as_csv, as_lines, rows_of
 from stsmt.listening.protocol import ListeningTest
 from stsmt.listening.summary import summary
 from stsmt.prompt import Language
-from stsmt.ui.forms import shown_errors
+from stsmt.ui.forms import PRIVATE, shown_errors
 from stsmt.ui.rating_form import tell, word
 from stsmt.ui.strings import visitor_language
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+# Through the queue, because the sentence of a refused answer is shown only there; nobody waits for another rater.
+QUEUED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
 KEPT_SECONDS = 600
 LEFT, WIDTH, ROW = 190, 560, 26  # of the plot, in its own units
 
@@ -35,7 +36,7 @@ def results_section(test: ListeningTest) -> None:
         show = gr.Button(word("refresh"), elem_id="results-show")
         body = gr.HTML("", elem_classes="quiet")
         files = gr.Files(label=word("download"), visible=False, interactive=False)
-    show.click(results(test), outputs=[body, files], **PRIVATE)
+    show.click(results(test), outputs=[body, files], **QUEUED)
 
 
 def results(test: ListeningTest) -> Callable[[gr.Request], tuple[str, Any]]:

@@ -13,11 +13,10 @@ from stsmt.requests import Request
 from stsmt.ui import forms
 from stsmt.ui.answer import Panel, Updates, panel, show, stage
 from stsmt.ui.compare import compare_section
-from stsmt.ui.forms import AUTOMATIC, Example, shown_errors
+from stsmt.ui.forms import AUTOMATIC, PRIVATE, Example, shown_errors
 from stsmt.ui.streaming import Memory, pcm
 from stsmt.ui.strings import label, visitor_language
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # one answer at a time
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stsmt.prompt import PromptFormat, Task, read_prompt
+from stsmt.checkpoint import read_prompt
+from stsmt.prompt import PromptFormat, Task
 from tests.tiny import CODEBOOK_SIZE, tiny_lm, tiny_tokenizer
 from tests.training.corpus import make_rows
 from training.guide import PhoneGuide, PhoneLabels

@@ -13,9 +13,10 @@ import torch
 from transformers import Lfm2ForCausalLM, PreTrainedTokenizerFast, Wav2Vec2BertForCTC, Xcodec2Config
 
 from stsmt.audio import Audio
+from stsmt.checkpoint import read_prompt
 from stsmt.codec import XCodec2
 from stsmt.errors import UserError
-from stsmt.prompt import PromptFormat, read_prompt
+from stsmt.prompt import PromptFormat
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
 from training import export
