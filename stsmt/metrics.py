@@ -53,33 +53,47 @@ def bootstrap(
 
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str], seed: int = 0) -> Estimate:
     """Substituted, deleted and inserted words per word of the references, in percent."""
-    from jiwer import process_words
-
-    return _error_rate(process_words, references, hypotheses, seed)
+    return _error_rate("en", references, hypotheses, seed)
 
 
 def character_error_rate(references: Sequence[str], hypotheses: Sequence[str], seed: int = 0) -> Estimate:
     """The same for characters; spaces do not count, since Japanese has none."""
-    from jiwer import process_characters
-
-    joined = ["".join(text.split()) for text in references], ["".join(text.split()) for text in hypotheses]
-    return _error_rate(process_characters, *joined, seed)
+    return _error_rate("ja", references, hypotheses, seed)
 
 
 def error_rate(language: str, references: Sequence[str], hypotheses: Sequence[str], seed: int = 0) -> Estimate:
     """CER for Japanese, WER for English."""
-    rate = character_error_rate if language == "ja" else word_error_rate
-    return rate(references, hypotheses, seed)
+    return _error_rate(language, references, hypotheses, seed)
 
 
-def _error_rate(align: Any, references: Sequence[str], hypotheses: Sequence[str], seed: int) -> Estimate:
+def error_difference(
+    language: str, references: Sequence[str], hypotheses: Sequence[str], others: Sequence[str], *, seed: int = 0
+) -> Estimate:
+    """Error rate of `hypotheses` minus that of `others`, in points; utterances are drawn as pairs."""
+    errors, other = (_error_counts(language, references, given) for given in (hypotheses, others))
+    both = np.column_stack([errors[:, 0] - other[:, 0], errors[:, 1]])
+    return bootstrap(both, lambda sums: 100 * float(sums[0]) / max(float(sums[1]), 1.0), seed)
+
+
+def _error_counts(language: str, references: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float64]:
+    """Errors and length of the reference [n, 2]: characters without spaces for Japanese, else words."""
+    from jiwer import process_characters, process_words
+
     counts = []
     for reference, hypothesis in zip(references, hypotheses, strict=True):
-        found = align(reference, hypothesis)
+        if language == "ja":
+            found: Any = process_characters("".join(reference.split()), "".join(hypothesis.split()))
+        else:
+            found = process_words(reference, hypothesis)
         errors = found.substitutions + found.deletions + found.insertions
         counts.append((errors, found.substitutions + found.deletions + found.hits))
+    return np.array(counts, np.float64).reshape(-1, 2)
+
+
+def _error_rate(language: str, references: Sequence[str], hypotheses: Sequence[str], seed: int) -> Estimate:
+    counts = _error_counts(language, references, hypotheses)
     # A corpus without a single reference word is all wrong as soon as anything is said.
-    return bootstrap(np.array(counts, np.float64), lambda sums: 100 * float(sums[0]) / max(float(sums[1]), 1.0), seed)
+    return bootstrap(counts, lambda sums: 100 * float(sums[0]) / max(float(sums[1]), 1.0), seed)
 
 
 # -- translation scores ----------------------------------------------------------------------------------------------

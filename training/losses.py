@@ -30,10 +30,18 @@ class SpectralLoss(nn.Module):
         total = made.new_zeros(())
         for size, _ in SCALES:
             a, b = (self._magnitude(wave, size) for wave in (made, real))
-            bank = getattr(self, f"mel{size}")
-            total = total + (torch.log(a @ bank + FLOOR) - torch.log(b @ bank + FLOOR)).abs().mean()
-            total = total + 0.5 * (torch.log(a + 1e-3) - torch.log(b + 1e-3)).abs().mean()
+            linear = (torch.log(a + 1e-3) - torch.log(b + 1e-3)).abs().mean()
+            total = total + self._mel_difference(a, b, size) + 0.5 * linear
         return total
+
+    def mel_distance(self, made: Tensor, real: Tensor) -> Tensor:
+        """The mel part alone, averaged over `SCALES` (in natural logarithms of magnitudes)."""
+        pairs = ((self._magnitude(made, size), self._magnitude(real, size), size) for size, _ in SCALES)
+        return torch.stack([self._mel_difference(*pair) for pair in pairs]).mean()
+
+    def _mel_difference(self, a: Tensor, b: Tensor, size: int) -> Tensor:
+        bank = self.get_buffer(f"mel{size}")
+        return (torch.log(a @ bank + FLOOR) - torch.log(b @ bank + FLOOR)).abs().mean()
 
     def _magnitude(self, wave: Tensor, size: int) -> Tensor:
         window = getattr(self, f"window{size}")

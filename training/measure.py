@@ -13,6 +13,7 @@ from stsmt.audio import Audio
 from stsmt.prompt import LANGUAGES, Example, Field, Language, Mode, Task, other_language
 from stsmt.requests import Request, Result
 from stsmt.translator import Translator
+from training.fidelity import fidelity
 from training.phrasebook.grammar import Phrase
 from training.robustness import Alter
 
@@ -146,7 +147,9 @@ def _judge(trial: _Trial) -> Record:
 
 def _codec(trial: _Trial) -> Record:
     """The judge on the sound through the codec and back: the best that speech in codes can do."""
-    return {"heard": trial.hear(trial.bench.translator.codec.decode(trial.codes), trial.item.language)}
+    made = trial.bench.translator.codec.decode(trial.codes)
+    heard = trial.hear(made, trial.item.language)
+    return {"heard": heard, "codes": list(trial.codes), **fidelity(made, trial.audio)}
 
 
 def _stt(trial: _Trial) -> Record:

@@ -116,7 +116,7 @@ def _cell(row: Row | None) -> str:
 
 
 def _value(row: Row) -> str:
-    digits = 2 if row["unit"] == "×" else 1
+    digits = 2 if row["unit"] in ("×", "MOS-LQO") else 1
     return f"{row['value']:.{digits}f}{' ' if row['unit'] else ''}{row['unit']}"
 
 
@@ -183,7 +183,7 @@ def numbers(report: Report) -> str:
 def _short(row: Row | None) -> str:
     if row is None:
         return "–"
-    digits = 2 if row["unit"] == "×" else 1
+    digits = 2 if row["unit"] in ("×", "MOS-LQO") else 1
     return f"{_value(row)} <sub>{row['low']:.{digits}f}–{row['high']:.{digits}f}</sub>"
 
 

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from stsmt import metrics
 from stsmt.metrics import Estimate
 from stsmt.prompt import LANGUAGES
 from stsmt.text import normalise_for_scoring
+from training.fidelity import perplexity
 from training.measure import Record
 
 GENERATING = ("stt", "mt", "tts", "chain", "direct")
@@ -115,6 +118,37 @@ def _speed(part: str) -> Score:
     return compute
 
 
+# -- the codec -------------------------------------------------------------------------------------------------------
+
+
+def _lost(records: Sequence[Record], seed: int) -> Estimate | None:
+    """How many points of the judge's error the codec adds."""
+    have = [record for record in records if {"judge", "codec"} <= record["parts"].keys()]
+    if not have:
+        return None
+    language, references = have[0]["language"], [record["source_reading"] for record in have]
+    heard = ([record["parts"][part].get("heard") or "" for record in have] for part in ("codec", "judge"))
+    return metrics.error_difference(language, references, *heard, seed=seed)
+
+
+def _codec_mean(field: str) -> Score:
+    def compute(records: Sequence[Record], seed: int) -> Estimate | None:
+        values = [record["parts"].get("codec", {}).get(field) for record in records]
+        known = np.array([[value, 1.0] for value in values if value is not None])
+        return metrics.bootstrap(known, lambda sums: float(sums[0] / sums[1]), seed) if len(known) else None
+
+    return compute
+
+
+def _code_use(records: Sequence[Record], seed: int) -> Estimate | None:
+    """Perplexity of the codes."""
+    spoken = [codes for record in records if (codes := record["parts"].get("codec", {}).get("codes"))]
+    if not spoken:
+        return None
+    size = 1 + max(max(codes) for codes in spoken)
+    return metrics.bootstrap(np.stack([np.bincount(codes, minlength=size) for codes in spoken]), perplexity, seed)
+
+
 def _health(field: str) -> Callable[[Record], bool]:
     """Is `field` of the part's health set? A failed request has none: nothing looped, no end was reached."""
     return lambda part: bool(part.get("health", {}).get(field))
@@ -143,6 +177,10 @@ MEASURES: tuple[Measure, ...] = (
     *_texts("tts", "TTS round trip", "heard", "source", SPEECH_KINDS),
     *_texts("judge", "Ceiling: the judge on the original,", "heard", "source", SPEECH_KINDS),
     *_texts("codec", "Ceiling: the judge on its resynthesis,", "heard", "source", SPEECH_KINDS),
+    Measure("codec.lost", "Codec: {rate} on resynthesis minus original", "source", "lower", "points", _lost),
+    Measure("codec.mel", "Codec: multi-scale mel distance", "source", "lower", "dB", _codec_mean("mel_distance")),
+    Measure("codec.pesq", "Codec: PESQ-WB", "source", "higher", "MOS-LQO", _codec_mean("pesq")),
+    Measure("codec.use", "Codec: perplexity of the codes", "source", "higher", "", _code_use),
     Measure("routing.task", "Task routing, unconstrained", "source", "higher", "%", _routed),
     Measure(
         "routing.language", "Language identified", "source", "higher", "%",

@@ -129,7 +129,9 @@ def test_every_part_is_measured_and_is_plain_data(record: dict[str, Any]) -> Non
     assert set(record["parts"]) == set(PARTS)
     assert not [part for part in record["parts"].values() if "error" in part]
     assert json.loads(json.dumps(record)) == record
-    assert record["parts"]["judge"] == record["parts"]["codec"] == {"heard": WORDS["en"]}
+    codec = record["parts"]["codec"]
+    assert record["parts"]["judge"] == {"heard": WORDS["en"]} and codec["heard"] == WORDS["en"]
+    assert len(codec["codes"]) == pytest.approx(50 * record["source_seconds"], abs=2) and codec["mel_distance"] > 0
     assert record["parts"]["chain"]["heard"] == WORDS["ja"]
     assert record["parts"]["tts"]["heard"] == WORDS["en"]
     assert set(record["parts"]["routing"]["routed"]) == {"STT", "STS.chain", "STS.direct", "MT", "TTS"}
