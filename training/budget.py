@@ -18,15 +18,20 @@ class Budget:
     """Iterates over steps until `minutes` of training are spent, also over several runs.
 
     `state` holds what `save` writes (modules, optimisers: anything with state_dict). Learning rates follow the time:
-    a short linear warm-up, then a cosine.
+    a short linear warm-up to `peak`, then a cosine. `again` starts a new schedule from the last checkpoint: a full
+    rate undoes much of what a long training has found, so it wants a lower peak.
     """
 
-    def __init__(self, path: Path, *, minutes: float, state: dict[str, Any], name: str) -> None:
-        self.path, self.minutes, self.state = path, minutes, state
+    def __init__(
+        self, path: Path, *, minutes: float, state: dict[str, Any], name: str, again: bool = False, peak: float = 1.0
+    ) -> None:
+        self.path, self.minutes, self.state, self.peak = path, minutes, state, peak
         self.step, self.seconds = 0, 0.0
         self.log: dict[str, float] = {}
         if path.exists():
             self._load()
+        if again:
+            self.seconds = 0.0
         self._bar = tqdm(total=round(minutes * 60), initial=round(self.seconds), desc=name, unit="s")
 
     def _load(self) -> None:
@@ -52,7 +57,7 @@ class Budget:
     def rate(self) -> float:
         """Learning-rate factor now."""
         warm = min(1.0, (self.progress + 1e-4) / WARMUP_SHARE)
-        return warm * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * self.progress)))
+        return self.peak * warm * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * self.progress)))
 
     def steps(self) -> Iterator[int]:
         """Step numbers until the time is spent; saves now and then and at the end."""

@@ -159,10 +159,13 @@ def draw_crops(heard: Sequence[Heard], rng: random.Random, hop: int) -> tuple[Te
     return torch.stack(waves), torch.stack(codes)[..., None]
 
 
-def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, alone: float, seed: int, device: str) -> None:
+def train_decoder(
+    work: Path, heard: Sequence[Heard], *, minutes: float, alone: float, seed: int, device: str, again: bool = False
+) -> None:
     """Stage two: the decoder alone, on final codes; rewrites `work/codec`.
 
-    For the share `alone` of the time there are no discriminators.
+    For the share `alone` of the time there are no discriminators. `again` starts a new schedule from the last
+    checkpoint.
     """
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
     codec.requires_grad_(False)
@@ -173,7 +176,7 @@ def train_decoder(work: Path, heard: Sequence[Heard], *, minutes: float, alone: 
     learn = Optimisers(decoder.named_parameters())
     judge = torch.optim.AdamW(critic.parameters(), lr=CRITIC_RATE, betas=(0.8, 0.98))
     state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
-    budget = Budget(work / "codec-decoder.pt", minutes=minutes, state=state, name="codec, decoder")
+    budget = Budget(work / "codec-decoder.pt", minutes=minutes, state=state, name="codec, decoder", again=again)
     usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
     rng, hop = random.Random(seed + budget.step), codec.hop_length
     for _ in budget.steps():
@@ -202,6 +205,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30, help="joint stage; 0 skips it")
     parser.add_argument("--decoder", type=float, default=0, help="minutes of the decoder's own stage")
     parser.add_argument("--alone", type=float, default=0.5, help="share of that before the discriminators join")
+    parser.add_argument("--again", action="store_true", help="the decoder: a new schedule from the last checkpoint")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
@@ -212,7 +216,8 @@ def main() -> None:
         train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
     if a.decoder:
         heard = read_heard(a.work)
-        train_decoder(a.work, heard, minutes=a.decoder, alone=a.alone, seed=a.seed, device=a.device)
+        times = {"minutes": a.decoder, "alone": a.alone, "again": a.again}
+        train_decoder(a.work, heard, seed=a.seed, device=a.device, **times)
 
 
 if __name__ == "__main__":

@@ -1,47 +1,87 @@
 """The whole recipe for the bundled model: `python -m training.embedded --minutes 240 --device cpu`.
 
 Runs the stages in order, each resumable by itself; a stage whose result exists and whose time is spent is passed
-over. `--minutes` is shared out to the stages that train. Stop it at any time and start it again.
+over. `--minutes` is shared out to the stages that train and are not done. Stop it at any time and start it again.
 """
 
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stsmt.errors import UserError
 
-SHARES = {"joint": 0.28, "decoder": 0.10, "judge": 0.10, "lm": 0.52}  # of the training minutes
+SHARES = {"codec": 0.28, "decoder": 0.10, "judge": 0.10, "lm": 0.52}  # of the training minutes
+GPU_ROWS = 64  # rows of a batch that keep a GPU busy
+WARM = ("--skip", "0.4", "--peak", "0.5")  # how the language model goes on from a checkpoint
 
 
-def stages(work: Path, minutes: float, device: str, count: int) -> list[tuple[str, Path, list[str]]]:
-    """(name, the file that shows that it is done or None, arguments of `python -m`) of every stage."""
-    budget = {name: f"{share * minutes:.1f}" for name, share in SHARES.items()}
-    common = ["--work", str(work)]
-    where = [*common, "--device", device]
-    codec = ["training.codec", *where]
-    return [
-        ("speech", work / "speech" / "done", ["training.synthesise", *common, "--phrases", str(count)]),
-        ("codec", work / "joint.done", [*codec, "--minutes", budget["joint"]]),
-        ("codes", work / "codes.parquet", ["training.tokenise", *where]),
-        ("cues", work / "cues.parquet", ["training.align", *common]),
-        ("judge", work / "judge.done", ["training.recogniser", *where, "--minutes", budget["judge"]]),
-        ("lm", work / "lm.done", ["training.sft", *where, "--minutes", budget["lm"]]),
-        ("decoder", work / "decoder.done", [*codec, "--minutes", "0", "--decoder", budget["decoder"]]),
-    ]
+@dataclass(frozen=True)
+class Stage:
+    """A program of the recipe: `marker` exists when it is done (None: it never is), `arguments` go to `python -m`."""
+
+    name: str
+    marker: Path | None
+    arguments: list[str]
 
 
-def run(work: Path, *, minutes: float, device: str, count: int, assets: Path) -> None:
-    """Run what is not done yet, then export to `assets`."""
-    work.mkdir(parents=True, exist_ok=True)
-    for name, marker, arguments in stages(work, minutes, device, count):
-        if marker.exists():
-            print(f"{name}: done", file=sys.stderr)
+@dataclass(frozen=True)
+class Plan:
+    """What to run: all stages, or `only` those named; `warm` goes on from the language model in `work/lm`."""
+
+    work: Path
+    assets: Path
+    minutes: float
+    device: str
+    phrases: int
+    only: Sequence[str] = ()
+    warm: bool = False
+
+    def stages(self) -> list[Stage]:
+        """The stages in order, the minutes shared out to those of them that train."""
+        total = sum(share for name, share in SHARES.items() if not self.only or name in self.only) or 1.0
+        minutes = {name: f"{self.minutes * share / total:.1f}" for name, share in SHARES.items()}
+        work = ["--work", str(self.work)]
+        where = [*work, "--device", self.device]
+        codec, lm = ["training.codec", *where], ["training.sft", *where, "--minutes", minutes["lm"]]
+        lm += [*(WARM if self.warm else ()), *(("--rows", str(GPU_ROWS)) if self.device != "cpu" else ())]
+        found = [
+            Stage(
+                "speech", self.work / "speech" / "done", ["training.synthesise", *work, "--phrases", str(self.phrases)]
+            ),
+            Stage("codec", self.work / "joint.done", [*codec, "--minutes", minutes["codec"]]),
+            Stage("codes", self.work / "codes.parquet", ["training.tokenise", *where]),
+            Stage("cues", self.work / "cues.parquet", ["training.align", *work]),
+            Stage("judge", self.work / "judge.done", ["training.recogniser", *where, "--minutes", minutes["judge"]]),
+            Stage("lm", self.work / "lm.done", lm),
+            Stage("decoder", self.work / "decoder.done", [*codec, "--minutes", "0", "--decoder", minutes["decoder"]]),
+            Stage("export", None, ["training.export", *work, "--assets", str(self.assets)]),
+        ]
+        return [stage for stage in found if not self.only or stage.name in self.only]
+
+
+STAGES = ("speech", "codec", "codes", "cues", "judge", "lm", "decoder", "export")
+
+
+def run(plan: Plan) -> None:
+    """Run what is not done yet; stages that were named are run (and go on) in any case.
+
+    Raises:
+        UserError: if a stage stops.
+    """
+    plan.work.mkdir(parents=True, exist_ok=True)
+    for stage in plan.stages():
+        if stage.marker and stage.marker.exists() and not plan.only:
+            print(f"{stage.name}: done", file=sys.stderr)
             continue
-        if subprocess.run([sys.executable, "-m", *arguments]).returncode:
-            raise UserError(f"The stage {name} stopped; repeat the same command to go on from its last checkpoint.")
-        marker.touch()
-    subprocess.run([sys.executable, "-m", "training.export", "--work", str(work), "--assets", str(assets)], check=True)
+        if subprocess.run([sys.executable, "-m", *stage.arguments]).returncode:
+            raise UserError(
+                f"The stage {stage.name} stopped; repeat the same command to go on from its last checkpoint."
+            )
+        if stage.marker:
+            stage.marker.touch()
 
 
 def main() -> None:
@@ -51,9 +91,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=240, help="training time in all, synthesis not counted")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--phrases", type=int, default=8000, help="phrase pairs to speak")
+    parser.add_argument("--only", nargs="+", choices=STAGES, default=(), metavar="STAGE", help=", ".join(STAGES))
+    parser.add_argument("--warm", action="store_true", help="go on from the language model in --work")
     a = parser.parse_args()
     try:
-        run(a.work, minutes=a.minutes, device=a.device, count=a.phrases, assets=a.assets)
+        run(Plan(a.work, a.assets, a.minutes, a.device, a.phrases, tuple(a.only), a.warm))
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -11,6 +11,7 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -187,27 +188,41 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
     return SpeechLM(model, prompt.speech_offset, levels), prompt
 
 
-def train(work: Path, *, minutes: float, device: str, seed: int, hidden: int, layers: int, skip: float = 0.0) -> None:
-    """Train within the time budget, which covers the schedule from the share `skip` on, and write `work/lm`."""
+@dataclass(frozen=True)
+class Schedule:
+    """`minutes` of training over the mixture's schedule from the share `skip` on.
+
+    `again` starts a new schedule from the last checkpoint, at `peak` of the learning rate.
+    """
+
+    minutes: float
+    skip: float = 0.0
+    again: bool = False
+    peak: float = 1.0
+
+
+def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int, layers: int, rows: int) -> None:
+    """Train on batches of `rows` rows as long as `schedule` says, and write `work/lm`."""
     model, prompt = prepare(work, hidden=hidden, layers=layers, seed=seed)
-    rows, dev = read_aligned(work, "train"), read_aligned(work, "dev")
-    labels = PhoneLabels(rows)
+    heard, dev = read_aligned(work, "train"), read_aligned(work, "dev")
+    labels = PhoneLabels(heard)
     layers_ = model.model.model.layers
     guide = PhoneGuide(layers_[len(layers_) // 2 - 1], model.model.config.hidden_size, len(labels.names)).to(device)
     model.to(device).train()
     optimisers = Optimisers([*model.named_parameters(), *guide.named_parameters("guide")])
     state = {"model": model, "guide": guide, "optimisers": optimisers}
-    budget = Budget(work / "lm.pt", minutes=minutes, state=state, name="lm")
+    minutes, again, peak = schedule.minutes, schedule.again, schedule.peak
+    budget = Budget(work / "lm.pt", minutes=minutes, state=state, name="lm", again=again, peak=peak)
     texts = [phrase for phrase in phrases(seed) if phrase.split == "train"]
     jitter = CodeJitter(Xcodec2Config.from_pretrained(work / "codec").quantization_levels)
-    source = PairSource(rows, seed + budget.step, texts, jitter)
+    source = PairSource(heard, seed + budget.step, texts, jitter)
     separators = model.model.config.conv_L_cache - 1
-    sizes = {"rows": ROWS, "length": LENGTH, "separators": separators, "speech_weight": SPEECH_WEIGHT}
+    sizes = {"rows": rows, "length": LENGTH, "separators": separators, "speech_weight": SPEECH_WEIGHT}
     packer = Packer(prompt, **sizes, phones=labels, forgetting=random.Random(seed + budget.step))
     backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():
-        batch = packer.batch(source, mixture_at(skip + (1 - skip) * budget.progress)).to(device)
+        batch = packer.batch(source, mixture_at(schedule.skip + (1 - schedule.skip) * budget.progress)).to(device)
         with torch.autocast(device, torch.bfloat16):
             logits, wanted = model(batch, backbone)
             guided = guide.loss(batch.spans)
@@ -237,12 +252,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows of {LENGTH} tokens in a batch; more on a GPU")
     parser.add_argument("--skip", type=float, default=0.0, help="share of the schedule that a warm start leaves out")
+    parser.add_argument("--again", action="store_true", help="a new schedule of --minutes from the last checkpoint")
+    parser.add_argument("--peak", type=float, default=1.0, help="of the learning rate; about 0.5 with --again")
     a = parser.parse_args()
     random.seed(a.seed)
     try:
-        sizes = {"hidden": a.hidden, "layers": a.layers}
-        train(a.work, minutes=a.minutes, device=a.device, seed=a.seed, **sizes, skip=a.skip)
+        sizes = {"hidden": a.hidden, "layers": a.layers, "rows": a.rows}
+        train(a.work, Schedule(a.minutes, a.skip, a.again, a.peak), device=a.device, seed=a.seed, **sizes)
     except UserError as error:
         sys.exit(f"error: {error}")
 

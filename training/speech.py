@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile as sf
 from tqdm import tqdm
 
 from stsmt.codec import features
@@ -15,6 +16,8 @@ from training.augment import augment
 
 SAMPLE_RATE = 16_000
 HOP = 320
+SHARD_SUFFIXES = (".npz", ".opus")
+OPUS_COMPRESSION = 0.85  # of libsndfile: 25 dB between a signal and what is lost of it
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,29 @@ def semantic_features(samples: np.ndarray) -> np.ndarray:
     return features(samples)["input_features"][0]
 
 
+def list_shards(folder: Path) -> list[Path]:
+    """The shards of a folder in order: `.npz` as `training.synthesise` writes them, or `.opus` with the same lists."""
+    found = (path for path in folder.glob("*") if path.suffix in SHARD_SUFFIXES)
+    return sorted(path for path in found if not path.name.endswith(".tmp.npz"))
+
+
+def read_shard(path: Path) -> np.ndarray:
+    """Samples [T] int16 of a shard's utterances end to end."""
+    if path.suffix == ".npz":
+        return np.load(path)["audio"]
+    return sf.read(path, dtype="int16")[0]
+
+
+def write_opus(path: Path, samples: np.ndarray) -> None:
+    """int16 samples as Opus, at about 5 kB a second: what is lost is not heard."""
+    sf.write(path, samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=OPUS_COMPRESSION)
+
+
 def read_rows(work: Path) -> list[tuple[dict, np.ndarray]]:
     """All utterances of `work/speech` as (row, int16 samples)."""
     found = []
-    for path in sorted((work / "speech").glob("*.npz")):
-        if path.name.endswith(".tmp.npz"):
-            continue
-        audio = np.load(path)["audio"]
+    for path in list_shards(work / "speech"):
+        audio = read_shard(path)
         for row in json.loads(path.with_suffix(".json").read_text(encoding="utf-8")):
             found.append((row, audio[row["offset"] : row["offset"] + row["samples"]]))
     return found

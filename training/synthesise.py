@@ -17,6 +17,7 @@ import numpy as np
 
 from stsmt.prompt import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
+from training.speech import SHARD_SUFFIXES
 from training.voices import VOICES, Voice, katakana, phones, speak
 
 SHARD_PHRASES = 50
@@ -83,7 +84,7 @@ def spoken_phrases(folder: Path) -> set[str]:
     """Ids of the phrases in whole shards; what an interrupted run left half-done is removed."""
     found: set[str] = set()
     for path in folder.glob("*.json"):
-        if path.with_suffix(".npz").exists():
+        if any(path.with_suffix(suffix).exists() for suffix in SHARD_SUFFIXES):
             found.update(row["phrase"] for row in json.loads(path.read_text(encoding="utf-8")))
         else:
             path.unlink()
