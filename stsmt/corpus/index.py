@@ -1,32 +1,35 @@
 """The index: a DuckDB file made from shards, and read with nothing but reading allowed.
 
-It has one table `pairs` (the columns of a shard, a `number` in the order of reading, and two search columns) and
-`meta`. There are no secondary indexes: a scan of a column is fast enough, and they have lost rows after crashes.
+It has one table `pairs` (the columns of a shard, codes as bytes, a `number` in the order of reading, and two search
+columns) and `meta`. There are no secondary indexes: a scan of a column is fast enough, and they have lost rows after
+crashes.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from stsmt import __version__
 from stsmt.corpus.folding import search_forms
+from stsmt.corpus.packing import PACKED, code_bytes, pack_codes
 from stsmt.corpus.pairs import CODES, SCHEMA, SHORT_CODES, SIDES
 from stsmt.corpus.shards import Shard
 from stsmt.errors import UserError
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
+T = TypeVar("T")
 _TYPES = {
     pa.string(): "VARCHAR",
     pa.float64(): "DOUBLE",
     pa.int64(): "BIGINT",
-    CODES: "UINTEGER[]",
-    SHORT_CODES: "USMALLINT[]",
+    PACKED: "BLOB",
 }
 Progress = Callable[[int, int], None]  # pairs done, pairs in all
 
@@ -102,7 +105,8 @@ def _fill(
     repeated = _drop_repeated(connection)
     names = [shard.name for shard in shards]
     report = Report(feed.rows - repeated, feed.left_out, repeated, feed.not_numbers, feed.signals, names)
-    _write_meta(connection, {**vars(report), "version": INDEX_VERSION, "made_by": __version__, "fold_kana": fold_kana})
+    made = {"version": INDEX_VERSION, "made_by": __version__, "fold_kana": fold_kana}
+    _write_meta(connection, {**vars(report), **made, "code_bytes": code_bytes(feed.codes)})
     return report
 
 
@@ -117,11 +121,11 @@ class _Feed:
         self.signals = {name: version for shard in shards for name, version in shard.signals.items()}
         self.rows = self.left_out = self.not_numbers = 0
         self.error: BaseException | None = None
-        codes = CODES if any(shard.codes == CODES for shard in shards) else SHORT_CODES
+        self.codes = CODES if any(shard.codes == CODES for shard in shards) else SHORT_CODES
         self.schema = pa.schema(
             [
                 ("number", pa.int64()),
-                *(f.with_type(codes) if f.type == CODES else f for f in SCHEMA),
+                *(f.with_type(PACKED) if f.type == CODES else f for f in SCHEMA),
                 *((f"{side}_search", pa.string()) for side in SIDES),
                 *((name, pa.float64()) for name in self.signals),
             ]
@@ -130,23 +134,39 @@ class _Feed:
     def batches(self) -> Iterator[pa.RecordBatch]:
         total = sum(shard.rows for shard in self._shards)
         try:
-            for batch in (batch for shard in self._shards for batch in shard.batches()):
-                yield from self._table(batch.table).to_batches()
-                self.rows, self.left_out = self.rows + len(batch.table), self.left_out + batch.left_out
-                self.not_numbers += batch.not_numbers
+            for table, done in _ahead(self._tables()):
+                yield from table.to_batches()
                 if self._progress is not None:
-                    self._progress(self.rows + self.left_out, total)
+                    self._progress(done, total)
         except BaseException as error:
             self.error = error
             raise
+
+    def _tables(self) -> Iterator[tuple[pa.Table, int]]:
+        """Batches in the columns of the index, each with how many rows have been read by then."""
+        for batch in (batch for shard in self._shards for batch in shard.batches()):
+            table = self._table(batch.table)
+            self.rows, self.left_out = self.rows + len(batch.table), self.left_out + batch.left_out
+            self.not_numbers += batch.not_numbers
+            yield table, self.rows + self.left_out
 
     def _table(self, table: pa.Table) -> pa.Table:
         """A batch in the columns of the index."""
         made: dict[str, Any] = {"number": pa.array(range(self.rows, self.rows + len(table)), pa.int64())}
         made |= {f"{side}_search": _search_column(table[f"{side}_text"], self._fold_kana) for side in SIDES}
+        made |= {f"{side}_codes": pack_codes(table[f"{side}_codes"].cast(self.codes)) for side in SIDES}
         made |= {name: pa.nulls(len(table), pa.float64()) for name in self.signals if name not in table.column_names}
         columns = (made[name] if name in made else table[name] for name in self.schema.names)
         return pa.table(list(columns), self.schema.names).cast(self.schema)
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; the next one is made in a thread while the present one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def _search_column(texts: pa.ChunkedArray, fold_kana: bool) -> pa.Array:
@@ -201,6 +221,17 @@ def open_index(db: Path, threads: int = 0) -> tuple[duckdb.DuckDBPyConnection, d
         age = "a newer" if isinstance(found, int) and found > INDEX_VERSION else "an older"
         raise UserError(f"The index {db} was made by {age} stsmt (version {found}, not {INDEX_VERSION}); {_again(db)}")
     return connection, meta
+
+
+def is_outdated(db: Path, shard: Path) -> bool:
+    """Was this index made from just that shard, by an older stsmt or before the shard changed?"""
+    try:
+        with _connect(db, threads=1, access_mode="READ_ONLY") as connection:
+            meta = {key: json.loads(value) for key, value in connection.execute("FROM meta").fetchall()}
+    except (duckdb.Error, ValueError):
+        return False  # not ours to judge: opening it says what is wrong
+    older = int(meta.get("version", 0)) < INDEX_VERSION
+    return meta.get("sources") == [str(shard)] and (older or shard.stat().st_mtime > db.stat().st_mtime)
 
 
 def _again(db: Path) -> str:

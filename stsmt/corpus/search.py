@@ -19,9 +19,10 @@ import duckdb
 from stsmt.corpus.columns import Column, columns_of
 from stsmt.corpus.filters import Filter, check_filters, to_sql
 from stsmt.corpus.folding import search_terms
-from stsmt.corpus.index import build_index, open_index
+from stsmt.corpus.index import build_index, is_outdated, open_index
 from stsmt.corpus.keyset import IN_ORDER, Place, Sort, parts, read_cursor, write_cursor
-from stsmt.corpus.pairs import SCHEMA, Pair, from_row
+from stsmt.corpus.packing import unpack_codes
+from stsmt.corpus.pairs import SCHEMA, SIDES, Pair, from_row
 from stsmt.corpus.sources import open_shards
 from stsmt.errors import UserError
 
@@ -286,7 +287,9 @@ class Corpus:
         names = ", ".join(f'"{name}"' for name in columns)
         row = self._execute(f"SELECT {names} FROM pairs WHERE number = ?", [self._number(id)]).fetchone()
         assert row is not None
-        return from_row(dict(zip(columns, row, strict=True)), self.signals)
+        found = dict(zip(columns, row, strict=True))
+        found |= {f"{side}_codes": unpack_codes(found[f"{side}_codes"], self.meta["code_bytes"]) for side in SIDES}
+        return from_row(found, self.signals)
 
     def _number(self, id: str) -> int:
         found = self._execute(
@@ -316,12 +319,13 @@ class Corpus:
 def open_corpus(db: Path, bundled: Path) -> Corpus | None:
     """The index `db`; where there is none, one of the bundled shard is made first. None if there is neither.
 
+    An index of the bundled shard is made again when that has changed or stsmt was updated.
     Where the folder may not be written, the bundled pairs are indexed in a temporary one.
 
     Raises:
         UserError: if `db` is no index of this version.
     """
-    if db.exists():
+    if db.exists() and not (bundled.is_file() and is_outdated(db, bundled)):
         return Corpus(db)
     if not bundled.is_file():
         return None

@@ -159,9 +159,12 @@ class Shard:
         if pa.types.is_floating(column.type):
             column = _finite(column)[0]
         try:
-            return column.cast(wanted.type)
+            column = column.cast(wanted.type)
         except pa.ArrowException:
             raise UserError(f"The column {origin} of {self.name} holds values that are no {wanted.type}.") from None
+        if pa.types.is_list(wanted.type) and any(chunk.flatten().null_count for chunk in column.chunks):
+            raise UserError(f"The column {origin} of {self.name} holds lists with missing codes; leave such pairs out.")
+        return column
 
 
 def read_pairs(path: Path) -> list[Pair]:

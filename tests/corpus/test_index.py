@@ -1,9 +1,11 @@
 """The index: built whole or not at all, and read with nothing but reading allowed."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,6 +185,36 @@ def test_where_nothing_may_be_written_the_bundled_pairs_are_there_all_the_same(t
     corpus = open_corpus(tmp_path / "missing" / "new.duckdb", tmp_path / "bundled.parquet")
     assert corpus is not None
     assert corpus.count().pairs == 3
+
+
+def test_the_bundled_pairs_are_indexed_again_when_they_or_stsmt_have_changed(tmp_path: Path) -> None:
+    bundled, db = tmp_path / "bundled.parquet", tmp_path / "new.duckdb"
+
+    def opened() -> int:
+        corpus = open_corpus(db, bundled)
+        assert corpus is not None
+        with closing(corpus):
+            return corpus.count().pairs
+
+    write_pairs(bundled, make_pairs(3), VERSIONS)
+    assert opened() == 3
+    write_pairs(bundled, make_pairs(5), VERSIONS)
+    os.utime(bundled, ns=(0, db.stat().st_mtime_ns - 10**9))  # not newer than the index
+    assert opened() == 3
+    os.utime(bundled, ns=(0, db.stat().st_mtime_ns + 10**9))
+    assert opened() == 5
+    write_pairs(bundled, make_pairs(4), VERSIONS)
+    os.utime(bundled, ns=(0, 0))
+    with_meta(db, tmp_path / "older.duckdb", "version", INDEX_VERSION - 1).replace(db)
+    assert opened() == 4
+
+
+def test_an_older_index_of_ones_own_pairs_is_never_replaced(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "bundled.parquet", make_pairs(3), VERSIONS)
+    index(tmp_path, make_pairs(2)).close()
+    own = with_meta(tmp_path / "corpus.duckdb", tmp_path / "own.duckdb", "version", INDEX_VERSION - 1)
+    with pytest.raises(UserError, match="an older stsmt"):
+        open_corpus(own, tmp_path / "bundled.parquet")
 
 
 def test_a_folder_that_may_not_be_written_gets_a_sentence(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def test_a_column_of_the_wrong_type_is_named(tmp_path: Path) -> None:
 def test_codes_that_are_no_codes_are_refused(tmp_path: Path) -> None:
     table = pairs_table([make_pair()], VERSIONS)
     place = table.column_names.index("source_codes")
-    assert "source_codes" in refused(table.set_column(place, "source_codes", pa.array([[-1, 3]])), tmp_path)
+    for wrong in ([-1, 3], [3, None]):
+        assert "source_codes" in refused(table.set_column(place, "source_codes", pa.array([wrong])), tmp_path)
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -200])
