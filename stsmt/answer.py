@@ -64,11 +64,18 @@ class Attempt:
 
 
 def attempts(
-    lm: LM, prompt: PromptFormat, ids: Sequence[int], phase: Phase, *, cap: int, seed: int
+    lm: LM,
+    prompt: PromptFormat,
+    ids: Sequence[int],
+    phase: Phase,
+    *,
+    cap: int,
+    seed: int,
+    script: tuple[int, ...] = (),
 ) -> Iterator[Attempt]:
     """Tries at `phase`, which follows `ids`: iterate over each to its end; the last one given is the one to keep.
 
-    `cap` is the most ids of the field.
+    `cap` is the most ids of the field; `script` are the cues of speech in their order, where they are known.
 
     Raises:
         UserError: if the model's context has no room left.
@@ -80,6 +87,8 @@ def attempts(
             f"This is too long for the model, which reads {lm.context} tokens at most; give less at a time."
         )
     sampling = _sampling(prompt, phase, min(cap, room), seed)
+    if script:
+        sampling = replace(sampling, script=script, scripted=prompt.cue_ids)
     for retry in range(1 + MAX_RETRIES):
         attempt = Attempt(lm, ids, _reseeded(sampling, retry), CODE_LOOP if phase.is_speech else TEXT_LOOP)
         yield attempt

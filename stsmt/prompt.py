@@ -19,7 +19,7 @@ makes language identification one token), the translation, the speech. `Task` an
 Where `prompt.json` has cues, tokens that name phones, the model says to itself what it is about to say, as Moshi does
 in words (Défossez et al. 2024, "inner monologue"). Speech that follows a text is preceded by its *reading*, all of its
 phones; and within all speech of an answer a cue names the phone to be spoken next where the phone before it begins, so
-that the model never loses its place.
+that the model never loses its place. The cues of speech after a reading come in its order (`Sampling.script`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -210,8 +210,13 @@ class PromptFormat:
 
     @cached_property
     def _allowed(self) -> dict[Field, tuple[range, ...]]:
-        text, cues = self.text_ids, _ranges(self._cues)
-        return {"transcript": text, "translation": text, "reading": cues, "speech": self.spoken_ids}
+        text = self.text_ids
+        return {"transcript": text, "translation": text, "reading": self.cue_ids, "speech": self.spoken_ids}
+
+    @cached_property
+    def cue_ids(self) -> tuple[range, ...]:
+        """The ids of all cues, in ascending ranges."""
+        return _ranges(self._cues)
 
     @cached_property
     def spoken_ids(self) -> tuple[range, ...]:

@@ -218,7 +218,7 @@ class _Run:
         codec, prompt = self.translator.codec, self.translator.prompt
         start = max(start, self._end)
         cap = math.ceil(codec.frame_rate * max(GENEROSITY * expected, LEAST_SECONDS))
-        for retry, attempt in enumerate(self._attempts(ids, phase, cap)):
+        for retry, attempt in enumerate(self._attempts(ids, phase, cap, self._script())):
             codes = prompt.codes_of(self.watch.timed("generate", attempt))
             if self.live:
                 yield from self._play(codes, 0.0 if retry else start - self._end, retry)
@@ -241,8 +241,14 @@ class _Run:
             self.first_audio = self.first_audio or self.watch.total
             yield AudioPart(chunk, attempt)
 
-    def _attempts(self, ids: list[int], phase: Phase, cap: int) -> Iterator[Attempt]:
-        return attempts(self.translator.lm, self.translator.prompt, ids, phase, cap=cap, seed=self.request.seed)
+    def _script(self) -> tuple[int, ...]:
+        """The cues of the speech to come: those of the reading just made, if it is whole."""
+        last = self.fields[-1] if self.fields else None
+        return last.ids if last is not None and last.phase.field == "reading" and last.end_reached else ()
+
+    def _attempts(self, ids: list[int], phase: Phase, cap: int, script: tuple[int, ...] = ()) -> Iterator[Attempt]:
+        translator, seed = self.translator, self.request.seed
+        return attempts(translator.lm, translator.prompt, ids, phase, cap=cap, seed=seed, script=script)
 
     def _joined(self, before: str | None, text: str, field: str) -> str:
         language = self.request.source_language

@@ -13,6 +13,7 @@ import torch
 
 from stsmt.errors import UserError
 from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
+from stsmt.lm.script import follow
 from stsmt.lm.transformers import TransformersLM
 from tests.tiny import tiny_lm
 
@@ -64,6 +65,36 @@ def test_only_allowed_ids_and_the_stop_id_come(lm: LM) -> None:
         made = ids_of(lm, IDS, Sampling(ranges, STOP, 40, temperature=3.0, seed=seed))
         assert set(made) <= {10, 11, 398, 399, STOP}
         assert STOP not in made[:-1]
+
+
+SPOKEN, CUES = range(300, 340), range(340, 364)
+SCRIPT = (345, 341, 345, 363)
+SCRIPTED = Sampling((SPOKEN, CUES), STOP, 200, temperature=1.0, script=SCRIPT, scripted=(CUES,))
+
+
+def test_scripted_ids_come_in_the_order_of_the_script_and_the_stop_id_after_it(lm: LM) -> None:
+    for seed in range(5):
+        *made, last = ids_of(lm, IDS, replace(SCRIPTED, seed=seed))
+        assert tuple(id for id in made if id in CUES) == SCRIPT
+        assert last == STOP and STOP not in made
+
+
+def test_the_script_says_which_id_comes_and_the_model_when(lm: LM) -> None:
+    logits = torch.randn(10)
+    free = torch.softmax(logits, 0)
+    scripted = torch.tensor([4, 5, 6])
+    bound = torch.softmax(follow(logits.clone(), scripted, 5, stop=9), 0)
+    assert bound[5] / bound[0] == pytest.approx(float(free[4:7].sum() / free[0]), rel=1e-4)
+    assert bound[4] == bound[6] == bound[9] == 0
+    over = torch.softmax(follow(logits.clone(), scripted, None, stop=9), 0)
+    assert float(over[4:7].sum()) == 0 and over[9] / over[0] == pytest.approx(float(free[9] / free[0]), rel=1e-4)
+
+
+def test_what_is_not_scripted_is_chosen_as_before_until_something_scripted_would_come(lm: LM) -> None:
+    free = ids_of(lm, IDS, replace(GREEDY, allowed=(SPOKEN, CUES)))
+    bound = ids_of(lm, IDS, replace(GREEDY, allowed=(SPOKEN, CUES), script=SCRIPT, scripted=(CUES,)))
+    first = next(i for i, id in enumerate(bound) if id in CUES)
+    assert bound[:first] == free[:first]
 
 
 def test_the_stop_token_is_the_last_and_the_cap_ends_without_it(lm: LM) -> None:

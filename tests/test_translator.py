@@ -48,10 +48,11 @@ class ScriptedLM:
     def __init__(self, *answers: Any, japanese: float = 0.99, probability: float = 0.97) -> None:
         self.answers, self.japanese, self.probability = list(answers), japanese, probability
         self.calls: list[tuple[list[int], Sampling]] = []
+        self.reading: tuple[int | None, ...] = READING
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
         self.calls.append((list(ids), sampling))
-        answer = READING if sampling.allowed == (CUES,) else self.answers.pop(0)
+        answer = self.reading if sampling.allowed == (CUES,) else self.answers.pop(0)
         open_ended = answer[-1:] in ("…", (None,))
         answer = answer[:-1] if open_ended else answer
         if isinstance(answer, str):
@@ -125,6 +126,17 @@ def test_each_phase_continues_the_ids_before_it_and_allows_only_its_own_kind() -
     assert text.temperature == reading.temperature == 0 and speech.temperature > 0
     assert text.allowed == PROMPT.text_ids and reading.allowed == (CUES,) and speech.allowed == PROMPT.spoken_ids
     assert prompts[0][-1] == PROMPT.transcript_marker("ja")
+
+
+def test_speech_follows_the_reading_and_a_reading_without_end_is_not_followed() -> None:
+    translator = scripted(CODES)
+    translator.run(Request(Task.TTS, text="Hello."))
+    spoken = calls(translator)[-1][1]
+    assert (spoken.script, spoken.scripted) == (READING, PROMPT.cue_ids)
+    endless = scripted(CODES)
+    endless.lm.reading = (*READING, None)  # type: ignore[attr-defined]
+    endless.run(Request(Task.TTS, text="Hello."))
+    assert calls(endless)[-1][1].script == ()
 
 
 def test_the_other_tasks() -> None:

@@ -28,6 +28,9 @@ class Sampling:
     Only ids in the ranges `allowed` (ascending, disjoint) and `stop` may come; `stop` not before `min_new_tokens`.
     `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off. `frequency_penalty` is subtracted from an id's logit
     for each time it came among the last `repetition_window` ids.
+
+    With a `script`, whichever of the ids in `scripted` (ranges within `allowed`) the model would take, the next one of
+    the script comes in its place, and `stop` only after the last.
     """
 
     allowed: tuple[range, ...]
@@ -40,6 +43,8 @@ class Sampling:
     repetition_window: int = 16
     frequency_penalty: float = 0.0
     seed: int = 0
+    script: tuple[int, ...] = ()
+    scripted: tuple[range, ...] = ()
 
 
 class LM(Protocol):

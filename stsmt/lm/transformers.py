@@ -5,6 +5,7 @@ call is kept: ids that extend it continue from there, so the fields of an answer
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from stsmt.checkpoint import load_weights
 from stsmt.lm import Sampling, Token
+from stsmt.lm.script import follow
 
 
 class _State:
@@ -33,6 +35,7 @@ class _Head:
         self._within = None if len(within) == last - first else within.to(weight.device)
         self.ids: list[int] = [*(within + first).tolist(), stop]
         self._positions = {id: position for position, id in enumerate(self.ids)}
+        self._scripted: dict[tuple[range, ...], tuple[frozenset[int], torch.Tensor]] = {}
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[allowed + 1] in float32."""
@@ -40,6 +43,17 @@ class _Head:
         if self._within is not None:
             allowed = allowed[self._within]
         return torch.cat([allowed, torch.mv(self._stop_row, hidden)]).float()
+
+    def follow(self, logits: torch.Tensor, made: Sequence[int], sampling: Sampling) -> None:
+        """Let the script of `sampling` decide which of its ids may come, in place."""
+        if sampling.scripted not in self._scripted:
+            ids = frozenset(chain(*sampling.scripted))
+            positions = torch.tensor([self._positions[id] for id in ids], device=self._rows.device)
+            self._scripted[sampling.scripted] = (ids, positions)
+        ids, positions = self._scripted[sampling.scripted]
+        done = sum(id in ids for id in made)
+        following = self._positions[sampling.script[done]] if done < len(sampling.script) else None
+        follow(logits, positions, following, len(self.ids) - 1)
 
     def penalise(self, logits: torch.Tensor, recent: Sequence[int], penalty: float) -> None:
         """Subtract `penalty` for each occurrence in `recent`, in place."""
@@ -121,6 +135,8 @@ class TransformersLM:
         self, head: _Head, hidden: torch.Tensor, made: list[int], sampling: Sampling, random: torch.Generator
     ) -> Token:
         logits = head.logits(hidden)
+        if sampling.script:
+            head.follow(logits, made, sampling)
         if len(made) < sampling.min_new_tokens:
             logits[-1] = -torch.inf
         if sampling.frequency_penalty and made:

@@ -107,8 +107,16 @@ def _parameters(sampling: Sampling) -> Any:
         logprobs=0,  # the chosen token's only
         detokenize=False,
         ignore_eos=True,
+        extra_args=_script(sampling) if sampling.script else None,
         output_kind=RequestOutputKind.DELTA,
     )
+
+
+def _script(sampling: Sampling) -> dict[str, Any]:
+    from stsmt.lm.vllm_script import KEY
+
+    scripted = list(chain(*sampling.scripted))
+    return {KEY: {"script": list(sampling.script), "scripted": scripted, "stop": sampling.stop}}
 
 
 def load(folder: Path, device: str, context: int) -> VLLM:
@@ -127,6 +135,7 @@ def load(folder: Path, device: str, context: int) -> VLLM:
         skip_tokenizer_init=True,
         max_model_len=context,
         logprobs_mode="processed_logprobs",  # among the allowed ids, as the protocol says
+        logits_processors=["stsmt.lm.vllm_script:ScriptProcessor"],
         **(ON_CPU if device == "cpu" else {}),
     )
     with loading(folder, "language model"):

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,25 @@ def test_the_next_probabilities_are_equal(transformers_lm: LM, vllm_lm: LM, prom
     candidates = [40, 41, 305, 7]
     expected, found = (lm.next_log_probabilities(prompt, candidates) for lm in (transformers_lm, vllm_lm))
     assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=len)
+def test_a_script_is_followed_alike(transformers_lm: LM, vllm_lm: LM, prompt: list[int]) -> None:
+    script, cues = (325, 321, 325, 322), range(320, 330)
+    sampling = Sampling(allowed=(SPEECH,), stop=7, max_new_tokens=40, script=script, scripted=(cues,))
+    expected, found = ([t.id for t in lm.generate(prompt, sampling)] for lm in (transformers_lm, vllm_lm))
+    assert found == expected
+    followed = tuple(id for id in found if id in cues)
+    assert followed == script[: len(followed)] and (7 not in found or followed == script)
+
+
+def test_requests_with_and_without_a_script_share_a_batch(vllm_lm: LM) -> None:
+    free = Sampling(allowed=(SPEECH,), stop=7, max_new_tokens=30, temperature=1.0, seed=3)
+    bound = replace(free, script=(325, 321), scripted=(range(320, 330),))
+    alone = [[t.id for t in vllm_lm.generate(PROMPTS[1], sampling)] for sampling in (free, bound)]
+    with ThreadPoolExecutor(2) as pool:
+        together = pool.map(lambda sampling: [t.id for t in vllm_lm.generate(PROMPTS[1], sampling)], (free, bound))
+    assert list(together) == alone
 
 
 def test_sampling_stays_among_the_allowed_ids(vllm_lm: LM) -> None:

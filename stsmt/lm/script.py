@@ -1,0 +1,18 @@
+"""Ids that come in a given order, whichever of them a model would take: the step that all engines share."""
+
+import torch
+from torch import Tensor
+
+
+def follow(logits: Tensor, scripted: Tensor, following: int | None, stop: int) -> Tensor:
+    """`logits` [n] with all the probability of the positions `scripted` [k] at the position `following`, in place.
+
+    The model decides when the next id of the script comes, the script which one. `stop` is left out until the script
+    is over (`following` is None); then nothing scripted comes any more.
+    """
+    whole = torch.logsumexp(logits[scripted], dim=0)
+    logits[scripted] = -torch.inf
+    if following is not None:
+        logits[following] = whole
+        logits[stop] = -torch.inf
+    return logits
