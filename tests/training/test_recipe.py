@@ -25,7 +25,7 @@ from training.budget import Budget
 from training.export import restore
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
-from training.tokenise import encode_corpus
+from training.tokenise import encode_corpus, tokenise
 from training.tokenizer import build_tokenizer, prompt_data, save_prompt, upgrade
 
 
@@ -153,3 +153,25 @@ def test_shipped_files_become_a_run_that_training_goes_on_from(tmp_path: Path, t
     assert prompt.codebook_size == 64
     with pytest.raises(UserError, match="holds a run already"):
         restore(work, assets)
+
+
+def test_augmented_copies_are_added_to_codes_that_are_there(tmp_path: Path) -> None:
+    codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
+    (tmp_path / "speech").mkdir()
+    rows, samples = [], [s.samples for s in make_spoken(12)]
+    for number, wave in enumerate(samples):
+        split = "dev" if number == 0 else "train"
+        place = {"offset": sum(map(len, samples[:number])), "samples": len(wave)}
+        names = {"phrase": f"p{number}", "template": "t", "language": "en", "voice": "slt", "text": "x"}
+        rows.append(names | place | {"phones": [], "reading": None, "split": split})
+    np.savez(tmp_path / "speech" / "0000.npz", audio=np.concatenate(samples))
+    (tmp_path / "speech" / "0000.json").write_text(json.dumps(rows))
+    counts, codes = [], []
+    for share in (0.0, 0.5, 0.5, 1.0):
+        tokenise(tmp_path, augmented_share=share, seed=0, device="cpu")
+        made = pq.read_table(tmp_path / "codes.parquet").to_pylist()
+        counts.append([row["phrase"] for row in made if row["augmented"] is not None])
+        codes.append([row["codes"] for row in made])
+    assert counts[0] == [] and 0 < len(counts[1]) < 11 and counts[1] == counts[2]
+    assert len(counts[3]) == 11 and "p0" not in counts[3]
+    assert codes[0] == codes[3]
