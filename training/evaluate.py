@@ -263,7 +263,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder of the report; is resumed")
     parser.add_argument("--sets", nargs="+", default=MAIN, metavar="SET[:N]", help=", ".join(MAIN))
     parser.add_argument(
-        "--robustness", action="store_true", help="also what noise, rooms, tempo, pitch … do to listening"
+        "--robustness",
+        nargs="?",
+        type=int,
+        const=0,
+        metavar="N",
+        help="also what noise, rooms, tempo, pitch … do to listening (N utterances each, default: --n)",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--readme", type=Path, help="file in which to replace the numbers")
@@ -293,7 +298,9 @@ def prepare(options: argparse.Namespace) -> tuple[Bench, list[Item]]:
     bench = Bench(
         Translator.load(options.model, options.engine, options.device), Judge.load(options.judge), speak, reading
     )
-    sets = read_sets([*options.sets, *(CONDITIONS if options.robustness else ())], options.n)
+    sets = read_sets(options.sets, options.n)
+    if options.robustness is not None:
+        sets += read_sets(CONDITIONS, options.robustness or options.n)
     return bench, plan(sets, list(phrases()), names, options.seed)
 
 
@@ -310,7 +317,8 @@ def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Nam
     with in_processes(options) as measure_all:
         records = run(bench, items, options.out, minutes=options.minutes, measure_all=measure_all)
     command = f"python -m training.evaluate --n {options.n} --sets {' '.join(options.sets)}"
-    command += " --robustness" if options.robustness else ""
+    if options.robustness is not None:
+        command += f" --robustness {options.robustness or ''}".rstrip()
     found = make_report(records, len(items), identity, command, options.seed)
     report.write(found, options.out)
     if options.readme is not None:

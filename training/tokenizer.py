@@ -22,7 +22,7 @@ MARKERS: dict[str, Any] = {
 }
 NAMES = {"ja": "Japanese", "en": "English"}
 DEFAULT_VOICES = {"ja": "mei", "en": "slt"}
-SAMPLING = {"temperature": 0.2, "top_k": 50}  # of speech; by `training.evaluate --sets dev`, see training/LOG.md
+SAMPLING = {"temperature": 0.1, "top_k": 50}  # of speech; by `training.evaluate --sets dev`, see training/LOG.md
 
 
 def prompt_data() -> dict[str, Any]:

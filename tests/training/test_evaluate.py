@@ -202,7 +202,7 @@ def options(out: Path, model: Path, **changes: Any) -> Any:
     readme = out.parent / "README.md"
     readme.write_text("before\n<!-- numbers -->\nold\n<!-- /numbers -->\nafter\n", encoding="utf-8")
     given = {"model": model, "judge": out / "none", "n": 2, "out": out, "seed": 0, "readme": readme, "minutes": None}
-    given |= {"sets": MAIN, "robustness": False, "processes": 1}
+    given |= {"sets": MAIN, "robustness": None, "processes": 1}
     return SimpleNamespace(**(given | changes))
 
 
