@@ -78,8 +78,10 @@ def _index(options: argparse.Namespace) -> int:
         raise UserError(f"The folder of {db} does not exist; create it first.")
     mapping = read_mapping(Path(options.mapping)) if options.mapping else None
     shards = open_shards(options.sources, mapping)
-    report = build_index(shards, db, fold_kana=not options.keep_kana, progress=_progress)
-    print(file=sys.stderr)
+    try:
+        report = build_index(shards, db, fold_kana=not options.keep_kana, progress=_progress)
+    finally:
+        print(file=sys.stderr)  # what comes next stands on a line of its own
     if options.json:
         print(json.dumps(vars(report) | {"db": str(db)}, ensure_ascii=False))
         return 0

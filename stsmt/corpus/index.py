@@ -64,8 +64,9 @@ def build_index(
     try:
         with _connect(part, threads=threads) as connection:
             report = _fill(connection, shards, fold_kana, progress)
+            connection.execute("CHECKPOINT")  # closing would do it too, but says nothing when the disk is full
         part.replace(db)
-    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
+    except (duckdb.Error, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"The index {db} cannot be written ({reason}).") from None
     finally:
@@ -138,6 +139,8 @@ class _Feed:
                 yield from table.to_batches()
                 if self._progress is not None:
                     self._progress(done, total)
+        except GeneratorExit:
+            raise  # DuckDB reads no further because of an error of its own
         except BaseException as error:
             self.error = error
             raise
