@@ -90,6 +90,9 @@ def _index(options: argparse.Namespace) -> int:
         "rows had no text or no known language and were left out": report.left_out,
         "rows had an id that came before and were left out": report.repeated,
         "values of signals were no numbers and count as missing": report.not_numbers,
+        "recordings lie outside the corpus's folder, are missing or no audio, and will not be heard": (
+            report.no_recording
+        ),
     }
     for remark, n in remarks.items():
         if n:

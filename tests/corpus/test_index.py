@@ -278,6 +278,8 @@ def test_where_the_disk_is_full_the_bundled_pairs_are_indexed_in_a_temporary_fol
         print(open_corpus(Path(sys.argv[1]), Path(sys.argv[2])).count().pairs)
     """
     command = [sys.executable, "-c", script, str(tmp_path / "new.duckdb"), str(tmp_path / "bundled.parquet")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
     assert done.stdout.splitlines()[-1] == "3000", done.stderr
     assert not (tmp_path / "new.duckdb").exists()
