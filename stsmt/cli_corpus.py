@@ -120,7 +120,8 @@ def _stats(options: argparse.Namespace) -> int:
         return 0
     print(f"{totals.pairs:,} pairs, {totals.hours:.1f} hours")
     for name, counts in choices.items():
-        shown = ", ".join(f"{'missing' if value is None else value} {n:,}" for value, n in list(counts.items())[:8])
+        first = list(counts.items())[:8]
+        shown = ", ".join(f"{'missing' if value is None else _line(value)} {n:,}" for value, n in first)
         print(f"{name:28} {shown}{', …' if len(counts) > 8 else ''}")
     for name, row in numbers.items():
         if row["median"] is None:
