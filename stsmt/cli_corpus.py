@@ -20,8 +20,21 @@ examples:
 
 Needed columns: source_text, source_language, target_text, target_language (languages: ja, en). Known ones: the same two
 prefixes with voice, codes, seconds, model, seed, audio, heard, reading; and id, split, origin, licence, template. Other
-columns of numbers (with names in lower case) are signals. A mapping is a JSON object that says which columns of yours
-these are, such as {"source_text": "ja", "source_language": {"value": "ja"}, …}.
+columns of numbers (with names in lower case) are signals. A mapping is a JSON object, our column → yours, or
+→ {"value": …} for what is the same in all rows. For a data set with the columns utt_id, text_ja, text_en, codes_ja,
+codes_en, dur_ja, dur_en, speaker and bleu (which becomes a signal by itself), other.json would be:
+
+MAPPING
+Recordings (source_audio, target_audio) must lie in the folder of the shard or in the folder given; a dataset on the
+Hub has none. What lies elsewhere or is no audio is left out and counted, and its pair stays.
+"""
+EXAMPLE_MAPPING = """\
+  {"id": "utt_id",
+   "source_text": "text_ja", "source_language": {"value": "ja"},
+   "source_codes": "codes_ja", "source_seconds": "dur_ja", "source_voice": "speaker",
+   "target_text": "text_en", "target_language": {"value": "en"},
+   "target_codes": "codes_en", "target_seconds": "dur_en", "target_voice": {"value": "unknown"},
+   "origin": {"value": "my data set"}, "licence": {"value": "CC-BY-4.0"}}
 """
 SEARCH_EPILOG = """\
 examples:
@@ -39,7 +52,7 @@ def add_corpus(verbs: Any) -> None:
     """The verb `corpus` with its own verbs."""
     corpus = verbs.add_parser("corpus", help="make, describe and search an index of speech pairs")
     own = corpus.add_subparsers(dest="corpus_verb", required=True, metavar="VERB")
-    index = _verb(own, "index", "Parquet shards → an index", INDEX_EPILOG, _index)
+    index = _verb(own, "index", "Parquet shards → an index", INDEX_EPILOG.replace("MAPPING\n", EXAMPLE_MAPPING), _index)
     index.add_argument("sources", nargs="+", metavar="PARQUET", help="Parquet files, folders, or datasets on the Hub")
     index.add_argument("--mapping", metavar="FILE.json", help="which foreign columns are which of ours")
     index.add_argument("--keep-kana", action="store_true", help="search hiragana and katakana as different letters")
