@@ -7,7 +7,7 @@ and their version says why.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeVar
 
 import jiwer
 import numpy as np
@@ -21,9 +21,11 @@ from transformers import (
 
 from stsmt.audio import Audio, resample
 from stsmt.corpus.pairs import SIDES, Utterance
+from stsmt.errors import UserError
 from stsmt.text import normalise_for_scoring
 
 RATE = 16000  # of all of these models
+T = TypeVar("T")
 SHORTEST = 0.1  # seconds; less is no speech to any of them
 Signals = dict[str, float | None]
 OfSide = Callable[[Utterance, Audio], Signals]
@@ -31,11 +33,7 @@ OfPair = Callable[[Audio, Audio], Signals]
 
 
 class WhisperErrors:
-    """CER in percent of what Whisper hears against the text, in both languages.
-
-    Raises (when made):
-        OSError: if the name is neither a folder nor reachable on the Hub.
-    """
+    """CER in percent of what Whisper hears against the text, in both languages."""
 
     def __init__(self, name: str, device: str) -> None:
         self._processor = WhisperProcessor.from_pretrained(name)
@@ -60,11 +58,7 @@ class WhisperErrors:
 
 
 class SpeakerSimilarity:
-    """Cosine (−1..1) of the two sides' speaker vectors.
-
-    Raises (when made):
-        OSError: if the name is neither a folder nor reachable on the Hub.
-    """
+    """Cosine (−1..1) of the two sides' speaker vectors."""
 
     def __init__(self, name: str, device: str) -> None:
         self._features = AutoFeatureExtractor.from_pretrained(name)
@@ -115,14 +109,14 @@ def load_optional(
     """Load what is asked for: models by a folder or a name on the Hub, DNSMOS if its package is installed.
 
     Raises:
-        OSError: if a model is neither a folder nor reachable on the Hub.
+        UserError: if a model is neither a folder nor reachable on the Hub.
     """
     found = OptionalSignals()
     if whisper:
-        found.of_side.append(WhisperErrors(whisper, device))
+        found.of_side.append(_load(WhisperErrors, whisper, device))
         found.versions |= {f"{side}_whisper_error_rate": f"1, {whisper}" for side in SIDES}
     if speaker:
-        found.of_pair.append(SpeakerSimilarity(speaker, device))
+        found.of_pair.append(_load(SpeakerSimilarity, speaker, device))
         found.versions["speaker_similarity"] = f"1, {speaker}"
     if mos:
         package = _installed("speechmos")
@@ -131,6 +125,14 @@ def load_optional(
         made = f"1, speechmos {package}" if package else "not measured: speechmos is not installed"
         found.versions |= {f"{side}_{name}": made for side in SIDES for name in ("mos_p808", "mos_p835")}
     return found
+
+
+def _load(model: Callable[[str, str], T], name: str, device: str) -> T:
+    try:
+        return model(name, device)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"The model {name} can neither be opened here nor fetched from the Hub ({reason}).") from None
 
 
 def _installed(package: str) -> str | None:

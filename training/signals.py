@@ -325,7 +325,7 @@ def main() -> None:
         optional = load_optional(a.whisper, a.speaker, a.dnsmos, a.device)
         bench = load_bench(a.codec, None if a.no_judge else a.judge, a.translation, a.device, optional)
         measure_pairs(a.source, a.output, bench, a.limit)
-    except (UserError, OSError) as error:
+    except UserError as error:
         raise SystemExit(f"error: {error}") from None
 
 

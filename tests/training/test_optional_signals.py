@@ -16,6 +16,7 @@ from transformers import (
 
 from stsmt.audio import Audio
 from stsmt.corpus.pairs import Utterance
+from stsmt.errors import UserError
 from tests.conftest import make_speech
 from tests.corpus.pairs import make_pairs
 from training.optional_signals import _installed, load_optional
@@ -81,5 +82,5 @@ def test_optional_signals_stand_beside_the_others(tiny_checkpoint: Path, speaker
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(UserError, match="neither be opened here nor fetched"):
         load_optional(whisper=str(tmp_path / "missing"))
