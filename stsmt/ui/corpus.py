@@ -299,7 +299,7 @@ class Tab:
         try:
             if (found := View.read(query or "")) is not None:
                 found = replace(found, filters=check_filters(found.filters, self.corpus.columns))
-                cursors = [None, found.page] if found.page else [None]
+                cursors: list[str | None] = [None, found.page] if found.page else [None]
                 page, asked, linked = self._page(found, cursors, language), found, True
         except UserError as error:
             gr.Warning(html.escape(sentence(str(error), language)))
