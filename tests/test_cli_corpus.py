@@ -1,12 +1,17 @@
 """`stsmt corpus`: what it prints, and that bad input is one sentence and exit status 2."""
 
 import json
+import re
+from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stsmt.cli import main
 from stsmt.corpus.pairs import write_pairs
+from stsmt.corpus.search import Corpus
 from tests.corpus.pairs import VERSIONS, make_pairs
 
 Capture = pytest.CaptureFixture[str]
@@ -78,3 +83,19 @@ def test_help_teaches(verb: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         main(["corpus", verb, "--help"])
     assert "--db" in capsys.readouterr().out
+
+
+def test_the_mapping_in_the_help_indexes_the_data_set_that_it_is_for(tmp_path: Path, capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["corpus", "index", "--help"])
+    shown = capsys.readouterr().out
+    (tmp_path / "other.json").write_text(re.findall(r"  ({\"id\".*?}})\n", shown, re.DOTALL)[0], encoding="utf-8")
+    row = {"utt_id": "a1", "text_ja": "駅", "text_en": "station", "codes_ja": [1, 2], "codes_en": [3], "bleu": 50.0}
+    row |= {"dur_ja": 1.0, "dur_en": 2.0, "speaker": "mei"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "other.parquet")
+    arguments = [str(tmp_path / "other.parquet"), "--mapping", str(tmp_path / "other.json")]
+    assert main(["corpus", "index", *arguments, "--db", str(tmp_path / "x.duckdb")]) == 0
+    with closing(Corpus(tmp_path / "x.duckdb", threads=1)) as corpus:
+        pair = corpus.pair("a1")
+    assert (pair.source.voice, pair.target.codes, pair.target.seconds) == ("mei", (3,), 2.0)
+    assert (pair.provenance["licence"], dict(pair.signals)) == ("CC-BY-4.0", {"bleu": 50.0})

@@ -1,9 +1,11 @@
 """Measure pairs: `python -m training.signals assets/corpus/pairs.parquet -o assets/corpus/pairs.parquet`.
 
-Adds columns to a shard, each a signal with a version in the metadata: how sound both sides are, how long and how loud,
-what the judge hears against what is written, how lengths of sound and text compare; with `--translation MODEL` also
-how probable the translation is. What was measured before an interruption is kept beside the output and not measured
-again. A value that cannot be measured is NULL.
+Takes what `stsmt corpus index` takes; write the output into the folder of its recordings if it has any, for an index
+takes recordings only from there. Adds columns to the pairs, each a signal with a version in the metadata: how sound
+both sides are, how long and how loud, what the judge hears against what is written, how lengths of sound and text
+compare; with `--translation MODEL` also how probable the translation is, and with `--whisper`, `--speaker` and
+`--dnsmos` what other models say (`optional_signals`). What was measured before an interruption is kept beside the
+output and not measured again. A value that cannot be measured is NULL.
 """
 
 import argparse
@@ -11,7 +13,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,14 +26,18 @@ import torch
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, Xcodec2Model
 
-from stsmt.audio import Audio, silence_share
+from stsmt.audio import Audio, read_audio, silence_share
 from stsmt.checkpoint import read_prompt
-from stsmt.corpus.pairs import SIDES, SIGNALS_KEY, Pair, Utterance, with_versions, write_table
+from stsmt.corpus.pairs import SIDES, SIGNALS_KEY, Pair, Utterance, from_row, with_versions, write_table
+from stsmt.corpus.recordings import read_recording
 from stsmt.corpus.shards import read_pairs
-from stsmt.health import expected_seconds, measure_codes
+from stsmt.corpus.sources import open_shards
+from stsmt.errors import UserError
+from stsmt.health import expected_seconds, measure_codes, measure_text
 from stsmt.lm import load_tokenizer
 from stsmt.prompt import Example, PromptFormat, Task
 from stsmt.text import normalise_for_scoring
+from training.optional_signals import OptionalSignals, load_optional
 from training.recogniser import Judge, reading
 
 CHUNK = 50  # pairs between two savings
@@ -54,9 +60,9 @@ def loudness_of(audio: Audio) -> float:
     return float(20 * np.log10(max(np.sqrt(np.mean(np.square(audio.samples))), 1e-5)))
 
 
-SIDED: dict[str, Callable[[Utterance, Audio], float]] = {
-    "longest_run": lambda said, audio: measure_codes(said.codes).longest_run,
-    "repeat_share": lambda said, audio: measure_codes(said.codes).repeat_share,
+SIDED: dict[str, Callable[[Utterance, Audio], float | None]] = {
+    "longest_run": lambda said, audio: measure_codes(said.codes).longest_run if said.codes else None,
+    "repeat_share": lambda said, audio: measure_codes(said.codes).repeat_share if said.codes else None,
     "silence_share": lambda said, audio: silence_share(audio),
     "expected_ratio": lambda said, audio: audio.seconds / expected_seconds(said.text, said.language),
     "characters_per_second": lambda said, audio: letters(said.text, said.language) / audio.seconds,
@@ -84,7 +90,8 @@ def side_signals(said: Utterance, audio: Audio) -> Row:
     """All signals of a side that has been heard."""
     measured = {name: measure(said, audio) for name, measure in SIDED.items()} if len(audio.samples) else {}
     heard = {"error_rate": error_rate(said), "character_error_rate": character_error_rate(said)}
-    return {**{name: measured.get(name) for name in SIDED}, **heard}
+    written = {"text_repeat_share": measure_text(said.text).repeat_share}
+    return {**{name: measured.get(name) for name in SIDED}, **written, **heard}
 
 
 def pair_signals(pair: Pair) -> Row:
@@ -115,6 +122,20 @@ def decode_all(codec: Xcodec2Model, sides: Sequence[Utterance], device: str) -> 
     return found
 
 
+def sounds_of(codec: Xcodec2Model, sides: Sequence[Utterance], device: str) -> list[Audio]:
+    """The sound of all sides: of their codes, else of their recordings; none where neither can be heard."""
+    decoded = decode_all(codec, sides, device)
+    return [_recorded(side, audio) if not side.codes and side.audio else audio for side, audio in zip(sides, decoded)]
+
+
+def _recorded(side: Utterance, silence: Audio) -> Audio:
+    try:
+        return read_audio(read_recording(Path(str(side.audio))))
+    except UserError as error:
+        tqdm.write(f"note: {str(side.audio)[-80:]} is not measured. {error}")
+        return silence
+
+
 class TranslationScorer:
     """Mean log probability (natural, per token) of the target text as a translation of the source text."""
 
@@ -143,16 +164,22 @@ class Bench:
     scorer: TranslationScorer | None
     versions: dict[str, str]
     device: str = "cpu"
+    optional: OptionalSignals = field(default_factory=OptionalSignals)
 
     def measure(self, pairs: Sequence[Pair]) -> list[Row]:
         """A row of signals, `…_heard` and `…_reading` for each pair."""
         rows: list[Row] = [pair_signals(pair) for pair in pairs]
+        sounds: dict[str, list[Audio]] = {}
         for name in SIDES:
             sides = [getattr(pair, name) for pair in pairs]
-            for row, side, audio in zip(rows, sides, decode_all(self.codec, sides, self.device), strict=True):
+            sounds[name] = sounds_of(self.codec, sides, self.device)
+            for row, side, audio in zip(rows, sides, sounds[name], strict=True):
                 heard = self.hear(side, audio)
-                row |= {f"{name}_{key}": value for key, value in side_signals(heard, audio).items()}
+                measured = side_signals(heard, audio) | self.optional.side(side, audio)
+                row |= {f"{name}_{key}": value for key, value in measured.items()}
                 row |= {f"{name}_heard": heard.heard, f"{name}_reading": _kept_reading(heard)}
+        for row, source, target in zip(rows, *sounds.values(), strict=True):
+            row |= self.optional.pair(source, target)
         if self.scorer is not None:
             for row, pair in zip(rows, pairs, strict=True):
                 row["translation_log_probability"] = self.scorer(pair)
@@ -177,11 +204,16 @@ def _rounded(value: float | str | None) -> float | str | None:
     return value if value is None or isinstance(value, str) else float(f"{value:.{DIGITS}g}")
 
 
-def load_bench(codec: Path, judge: Path | None, translation: Path | None, device: str) -> Bench:
+def load_bench(
+    codec: Path, judge: Path | None, translation: Path | None, device: str, optional: OptionalSignals | None = None
+) -> Bench:
     """Load the models; the version of a signal names the weights it was measured with."""
     listener = f"1, codec {_digest(codec)}"
     versions = {f"{side}_{name}": listener for side in SIDES for name in SIDED}
-    versions |= {f"{side}_{name}": "1" for side in SIDES for name in ("longest_run", "repeat_share")}
+    versions |= {
+        f"{side}_{name}": "1" for side in SIDES for name in ("longest_run", "repeat_share", "text_repeat_share")
+    }
+    optional = optional or OptionalSignals()
     if judge is not None:
         judged = f"{listener}, judge {_digest(judge)}"
         versions |= {f"{side}_{name}": judged for side in SIDES for name in ("error_rate", "character_error_rate")}
@@ -192,8 +224,9 @@ def load_bench(codec: Path, judge: Path | None, translation: Path | None, device
         Xcodec2Model.from_pretrained(codec, dtype=torch.float32).eval().to(device),
         None if judge is None else Judge.load(judge),
         None if translation is None else TranslationScorer(translation, device),
-        versions,
+        versions | optional.versions,
         device,
+        optional,
     )
 
 
@@ -204,20 +237,49 @@ def _digest(folder: Path) -> str:
 # -- shards ----------------------------------------------------------------------------------------------------------
 
 
-def measure_shard(path: Path, output: Path, bench: Bench, limit: int | None = None) -> None:
-    """Measure all pairs of a shard (or its first `limit`) and write it with the new columns."""
-    table, pairs = pq.read_table(path), read_pairs(path)
-    if len(table) != len(pairs):
-        raise SystemExit(f"error: {path} has rows without text or language; clean it first.")
+def measure_pairs(source: str, output: Path, bench: Bench, limit: int | None = None) -> None:
+    """Measure all pairs of a source that `open_shards` takes (or its first `limit`) and write them as one shard.
+
+    Raises:
+        UserError: if the source cannot be read.
+    """
+    table, pairs = read_source(source, output.parent)
     table, pairs = table.slice(0, limit), pairs[:limit]
-    state = json.dumps([bench.versions, limit]).encode() + path.read_bytes()
-    parts = output.with_name(f".{output.name}.{hashlib.sha256(state).hexdigest()[:12]}")
+    state = hashlib.sha256(json.dumps([bench.versions, limit]).encode())
+    for pair in pairs:
+        state.update(repr(pair).encode())
+    parts = output.with_name(f".{output.name}.{state.hexdigest()[:12]}")
     parts.mkdir(exist_ok=True)
     rows = [row for chunk in _chunks(pairs, bench, parts) for row in chunk]
     write_table(output, with_signals(table, rows, bench.versions))
     for part in parts.iterdir():
         part.unlink()
     parts.rmdir()
+
+
+def read_source(source: str, folder: Path) -> tuple[pa.Table, list[Pair]]:
+    """A Parquet file just as it is, anything else in the columns of a shard for `folder`; and its pairs."""
+    shards = open_shards([source])
+    if Path(source).is_file():
+        table, pairs = pq.read_table(source), read_pairs(Path(source))
+        if len(table) != len(pairs):
+            raise UserError(f"{source} has rows without text or language; clean it first.")
+        return table, pairs
+    tables = [batch.table for shard in shards for batch in shard.batches()]
+    whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    versions = {name: version for shard in shards for name, version in shard.signals.items()}
+    pairs = [from_row(row, versions) for row in whole.to_pylist()]
+    for name in (f"{side}_audio" for side in SIDES):
+        column = pa.array([_within(path, folder) for path in whole[name].to_pylist()], pa.string())
+        whole = whole.set_column(whole.column_names.index(name), name, column)
+    return with_versions(whole, versions), pairs
+
+
+def _within(path: str | None, folder: Path) -> str | None:
+    """The path as a shard in this folder names it."""
+    if path is None or not Path(path).is_relative_to(folder.resolve()):
+        return path
+    return str(Path(path).relative_to(folder.resolve()))
 
 
 def _chunks(pairs: Sequence[Pair], bench: Bench, parts: Path) -> Iterator[list[Row]]:
@@ -247,17 +309,24 @@ def with_signals(table: pa.Table, rows: Sequence[Row], versions: dict[str, str])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shard", type=Path, help="Parquet file of pairs")
+    parser.add_argument("source", help="Parquet file, folder, or dataset on the Hub")
     parser.add_argument("-o", "--output", type=Path, required=True, help="where it goes with its signals")
     parser.add_argument("--codec", type=Path, default=Path("assets/embedded/codec"))
     parser.add_argument("--judge", type=Path, default=Path("assets/judge"))
     parser.add_argument("--no-judge", action="store_true", help="measure no error rates")
     parser.add_argument("--translation", type=Path, metavar="MODEL", help="checkpoint that scores translations (slow)")
+    parser.add_argument("--whisper", metavar="NAME", help="folder or Hub name of a Whisper: its error rate by letter")
+    parser.add_argument("--speaker", metavar="NAME", help="folder or Hub name of a WavLM-XVector: similarity of voices")
+    parser.add_argument("--dnsmos", action="store_true", help="predicted opinion scores (needs: pip install speechmos)")
     parser.add_argument("--limit", type=int, help="only the first so many pairs")
     parser.add_argument("--device", default="cpu")
     a = parser.parse_args()
-    bench = load_bench(a.codec, None if a.no_judge else a.judge, a.translation, a.device)
-    measure_shard(a.shard, a.output, bench, a.limit)
+    try:
+        optional = load_optional(a.whisper, a.speaker, a.dnsmos, a.device)
+        bench = load_bench(a.codec, None if a.no_judge else a.judge, a.translation, a.device, optional)
+        measure_pairs(a.source, a.output, bench, a.limit)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ _SIDED: tuple[tuple[str, Kind, str, str, str], ...] = (
 _SIGNALS: tuple[tuple[str, str, str, str], ...] = (
     ("longest_run", "longest run of one code, {}", "{}の同一コードの最長連続", ""),
     ("repeat_share", "repeated code 4-grams, {}", "{}のコード反復率", ""),
+    ("text_repeat_share", "repeated letter 4-grams, {}", "{}の文の反復率", ""),
     ("silence_share", "silence, {}", "{}の無音率", ""),
     ("expected_ratio", "length against what the text needs, {}", "{}の長さの期待比", ""),
     ("characters_per_second", "characters per second, {}", "{}の文字毎秒", "/s"),
@@ -49,6 +50,9 @@ _SIGNALS: tuple[tuple[str, str, str, str], ...] = (
     ("clipped_share", "clipped samples, {}", "{}の音割れ率", ""),
     ("error_rate", "recogniser's error rate, {}", "{}の認識誤り率", "%"),
     ("character_error_rate", "recogniser's error rate by letter, {}", "{}の認識文字誤り率", "%"),
+    ("whisper_error_rate", "Whisper's error rate by letter, {}", "{}のWhisper文字誤り率", "%"),
+    ("mos_p808", "predicted opinion score (DNSMOS P.808), {}", "{}の予測評価値（DNSMOS P.808）", ""),
+    ("mos_p835", "predicted opinion score (DNSMOS P.835), {}", "{}の予測評価値（DNSMOS P.835）", ""),
 )
 _PLAIN: tuple[Column, ...] = (
     Column("split", "choice", "split", "分割"),
@@ -59,6 +63,7 @@ _PLAIN: tuple[Column, ...] = (
 _PAIR_SIGNALS: tuple[Column, ...] = (
     Column("duration_ratio", "number", "length, translation to source", "長さの比（訳÷元）"),
     Column("text_ratio", "number", "text length, translation to source", "文の長さの比（訳÷元）"),
+    Column("speaker_similarity", "number", "similarity of the two voices", "二つの声の類似度"),
     Column("translation_log_probability", "number", "log probability of the translation", "訳文の対数確率"),
 )
 

@@ -23,7 +23,7 @@ from stsmt.corpus.pairs import CODES, SCHEMA, SHORT_CODES, SIDES
 from stsmt.corpus.shards import Shard
 from stsmt.errors import UserError
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3  # the first whose recordings have been looked at
 T = TypeVar("T")
 _TYPES = {
     pa.string(): "VARCHAR",
@@ -36,12 +36,16 @@ Progress = Callable[[int, int], None]  # pairs done, pairs in all
 
 @dataclass(frozen=True)
 class Report:
-    """What an index holds. `left_out`: rows without text or language; `repeated`: rows whose id came before."""
+    """What an index holds. `left_out`: rows without text or language; `repeated`: rows whose id came before.
+
+    `no_recording`: sides whose sound is missing, because the file they name lies elsewhere, is gone or is no audio.
+    """
 
     pairs: int
     left_out: int
     repeated: int
     not_numbers: int
+    no_recording: int
     signals: dict[str, str]
     sources: list[str]
 
@@ -64,8 +68,9 @@ def build_index(
     try:
         with _connect(part, threads=threads) as connection:
             report = _fill(connection, shards, fold_kana, progress)
+            connection.execute("CHECKPOINT")  # closing would do it too, but says nothing when the disk is full
         part.replace(db)
-    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
+    except (duckdb.Error, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"The index {db} cannot be written ({reason}).") from None
     finally:
@@ -104,7 +109,8 @@ def _fill(
         raise (feed.error or error) from None
     repeated = _drop_repeated(connection)
     names = [shard.name for shard in shards]
-    report = Report(feed.rows - repeated, feed.left_out, repeated, feed.not_numbers, feed.signals, names)
+    counts = (feed.left_out, repeated, feed.not_numbers, feed.no_recording)
+    report = Report(feed.rows - repeated, *counts, feed.signals, names)
     made = {"version": INDEX_VERSION, "made_by": __version__, "fold_kana": fold_kana}
     _write_meta(connection, {**vars(report), **made, "code_bytes": code_bytes(feed.codes)})
     return report
@@ -119,7 +125,7 @@ class _Feed:
     def __init__(self, shards: Sequence[Shard], fold_kana: bool, progress: Progress | None) -> None:
         self._shards, self._fold_kana, self._progress = shards, fold_kana, progress
         self.signals = {name: version for shard in shards for name, version in shard.signals.items()}
-        self.rows = self.left_out = self.not_numbers = 0
+        self.rows = self.left_out = self.not_numbers = self.no_recording = 0
         self.error: BaseException | None = None
         self.codes = CODES if any(shard.codes == CODES for shard in shards) else SHORT_CODES
         self.schema = pa.schema(
@@ -138,6 +144,8 @@ class _Feed:
                 yield from table.to_batches()
                 if self._progress is not None:
                     self._progress(done, total)
+        except GeneratorExit:
+            raise  # DuckDB reads no further because of an error of its own
         except BaseException as error:
             self.error = error
             raise
@@ -148,6 +156,7 @@ class _Feed:
             table = self._table(batch.table)
             self.rows, self.left_out = self.rows + len(batch.table), self.left_out + batch.left_out
             self.not_numbers += batch.not_numbers
+            self.no_recording += batch.no_recording
             yield table, self.rows + self.left_out
 
     def _table(self, table: pa.Table) -> pa.Table:

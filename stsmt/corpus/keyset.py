@@ -69,6 +69,6 @@ def read_cursor(cursor: str, sort: Sort) -> Place:
         order, value, number = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if order == str(sort) and 0 <= number < 2**62:
             return (None if value is None else float(value)), int(number)
-    except (ValueError, TypeError, OverflowError, binascii.Error):
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         pass
     raise UserError("The cursor does not belong to this search; start again without one.")

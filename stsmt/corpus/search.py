@@ -72,6 +72,12 @@ class Histogram:
         return (sum(self.all[:whole]) + part) / max(1, sum(self.all))
 
 
+class Facet(list[tuple[str | None, int]]):
+    """The most frequent values of a column with their counts; `more` further values are not among them."""
+
+    more = 0
+
+
 class Corpus:
     """An index, opened for reading. Safe to use from several threads: each has a cursor of its own.
 
@@ -203,37 +209,60 @@ class Corpus:
         return int(self._one(f"SELECT count(*) FROM pairs WHERE {where} AND ({lacking})", bound)[0])
 
     def facets(
-        self, columns: Iterable[str], text: str = "", filters: Sequence[Filter] = (), limit: int = 100
-    ) -> dict[str, list[tuple[str | None, int]]]:
-        """The values of columns of choices with their counts, most frequent first.
+        self, columns: Iterable[str], text: str = "", filters: Sequence[Filter] = (), limit: int = 100, part: str = ""
+    ) -> dict[str, Facet]:
+        """The values of columns of choices that contain `part`, whatever its case, most frequent first.
 
         A column's own filter is left aside, so that its other values stay on offer.
         """
         asked, filtered = dict.fromkeys(columns), {item.column for item in filters}
-        found = self._grouped([name for name in asked if name not in filtered], text, filters, limit)
+        found = self._grouped([name for name in asked if name not in filtered], text, filters, limit, part)
         for name in filtered.intersection(asked):
-            found |= self._grouped([name], text, [item for item in filters if item.column != name], limit)
+            others = [item for item in filters if item.column != name]
+            found |= self._grouped([name], text, others, limit, part)
         return found
 
     def _grouped(
-        self, columns: Sequence[str], text: str, filters: Sequence[Filter], limit: int
-    ) -> dict[str, list[tuple[str | None, int]]]:
+        self, columns: Sequence[str], text: str, filters: Sequence[Filter], limit: int, part: str
+    ) -> dict[str, Facet]:
         """Several facets at once: what the text and the filters pass is looked for only once."""
         if not columns:
             return {}
         names = [self._known(column, "choice").sql for column in columns]
         where, bound = self._where(text, filters)
+        having = f"HAVING contains(lower(coalesce({', '.join(names)})), lower(?))" if part else ""  # one is no NULL
         query = f"""
-            SELECT {", ".join(names)}, grouping({", ".join(names)}) AS others, count(*) AS n FROM pairs WHERE {where}
-            GROUP BY GROUPING SETS ({", ".join(f"({name})" for name in names)})
+            SELECT {", ".join(names)}, grouping({", ".join(names)}) AS others, count(*) AS n,
+                count(*) OVER (PARTITION BY others) AS different
+            FROM pairs WHERE {where}
+            GROUP BY GROUPING SETS ({", ".join(f"({name})" for name in names)}) {having}
             QUALIFY row_number() OVER (PARTITION BY others ORDER BY n DESC, {", ".join(names)}) <= {limit:d}
             ORDER BY n DESC, {", ".join(names)}"""
-        found: dict[str, list[tuple[str | None, int]]] = {column: [] for column in columns}
+        found = {column: Facet() for column in columns}
         last, every = len(columns) - 1, 2 ** len(columns) - 1
         place = {every ^ (1 << (last - i)): i for i in range(len(columns))}  # `others` has a bit for each other column
-        for *values, others, n in self._execute(query, bound).fetchall():
-            found[columns[place[others]]].append((values[place[others]], int(n)))
+        for *values, others, n, different in self._execute(query, [*bound, *([part] if part else [])]).fetchall():
+            facet = found[columns[place[others]]]
+            facet.append((values[place[others]], int(n)))
+            facet.more = int(different) - len(facet)
         return found
+
+    def crossed(
+        self,
+        rows: tuple[str, Sequence[str]],
+        columns: tuple[str, Sequence[str]],
+        text: str = "",
+        filters: Sequence[Filter] = (),
+    ) -> dict[tuple[str, str], int]:
+        """How many pairs have each value of one column together with each of another; absent where none has."""
+        (row, row_values), (column, column_values) = rows, columns
+        first, second = (self._known(name, "choice").sql for name in (row, column))
+        where, bound = self._where(text, filters)
+        query = f"""
+            SELECT {first}, {second}, count(*) FROM pairs WHERE {where}
+            AND {first} IN (SELECT unnest(?)) AND {second} IN (SELECT unnest(?)) GROUP BY ALL"""
+        found = self._execute(query, [*bound, list(row_values), list(column_values)]).fetchall()
+        return {(one, other): int(n) for one, other, n in found}
 
     def histogram(self, column: str, text: str = "", filters: Sequence[Filter] = ()) -> Histogram | None:
         """How a column of numbers is distributed in the corpus and in a selection; None if it has no values."""

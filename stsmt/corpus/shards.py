@@ -27,6 +27,7 @@ from stsmt.corpus.pairs import (
     pair_id,
     split_of,
 )
+from stsmt.corpus.recordings import find_recording
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
 
@@ -38,23 +39,35 @@ Mapped = str | dict[str, Any]  # the column of the shard, or {"value": …} for 
 class Batch:
     """Rows in the columns of `SCHEMA` and the shard's signals.
 
-    `left_out` rows had no text or no known language; `not_numbers` values of signals were NaN or infinite.
+    `left_out` rows had no text or no known language; `not_numbers` values of signals were NaN or infinite;
+    `no_recording` names of recordings are NULL now because nothing that may be opened goes by them.
     """
 
     table: pa.Table
     left_out: int
     not_numbers: int
+    no_recording: int = 0
 
 
 class Shard:
     """One Parquet file of pairs; `mapping` says which of its columns are which of ours.
 
+    Its recordings must lie in `folder` (default: where the file lies; one that is no file here has none).
+
     Raises:
         UserError: if it cannot be opened, or a column is missing or of the wrong type.
     """
 
-    def __init__(self, file: Any, mapping: Mapping[str, Mapped] | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        file: Any,
+        mapping: Mapping[str, Mapped] | None = None,
+        name: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._file: str | BinaryIO = file if hasattr(file, "read") else str(file)
+        self._base = folder if hasattr(file, "read") else Path(file).parent
+        self._folder = folder or self._base
         self.name, self.mapping = name or str(file), dict(mapping or {})
         with self._readable():
             self._parquet = pq.ParquetFile(self._file)
@@ -140,14 +153,35 @@ class Shard:
     def _completed(self, table: pa.Table) -> Batch:
         schema = (wanted.with_type(self.codes) if wanted.type == CODES else wanted for wanted in SCHEMA)
         columns = {wanted.name: self._column(table, wanted) for wanted in schema}
-        not_numbers = 0
+        not_numbers = no_recording = 0
+        for name in (f"{side}_audio" for side in SIDES):
+            columns[name], lost = self._recordings(columns[name])
+            no_recording += lost
         for name in self.signals:
             columns[name], dropped = _finite(table[name])
             not_numbers += dropped
         whole = pa.table(columns)
         usable = _usable(whole)
         kept = whole if pc.all(usable).as_py() else whole.filter(usable)  # filtering copies all codes
-        return Batch(_with_ids(_with_splits(kept)), len(whole) - len(kept), not_numbers)
+        return Batch(_with_ids(_with_splits(kept)), len(whole) - len(kept), not_numbers, no_recording)
+
+    def _recordings(self, names: Any) -> tuple[Any, int]:
+        """Real paths of the recordings, NULL for what may not be opened, and how many of these there were."""
+        if names.null_count == len(names):
+            return names, 0
+        coded = pa.chunked_array([names]) if isinstance(names, pa.Array) else names
+        coded = coded.combine_chunks().dictionary_encode()
+        paths = pa.array([self._recording(name) for name in coded.dictionary.to_pylist()], pa.string())
+        found = paths.take(coded.indices)
+        return found, found.null_count - names.null_count
+
+    def _recording(self, name: str) -> str | None:
+        if self._base is None or self._folder is None:
+            return None
+        try:
+            return str(find_recording(name, self._base, self._folder))
+        except UserError:
+            return None
 
     def _column(self, table: pa.Table, wanted: pa.Field) -> Any:
         origin = self._origin(wanted.name)

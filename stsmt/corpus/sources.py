@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from stsmt.audio import duration
 from stsmt.corpus.pairs import SIDES
+from stsmt.corpus.recordings import find_recording
 from stsmt.corpus.shards import Mapped, Shard
 from stsmt.errors import UserError
 
@@ -45,7 +46,7 @@ def _open(source: str, mapping: Mapping[str, Mapped]) -> list[Shard]:
     files = sorted(path.rglob("*.parquet"))
     if not files:
         raise UserError(f"{source} holds neither Parquet files nor a {' or '.join(LISTINGS)}.")
-    return [Shard(file, mapping) for file in files]
+    return [Shard(file, mapping, folder=path) for file in files]
 
 
 def read_mapping(path: Path) -> dict[str, Mapped]:
@@ -84,7 +85,7 @@ def _recordings(listing: Path, mapping: Mapping[str, Mapped]) -> Shard:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     ours = {name: origin for name, origin in mapping.items() if not name.endswith(("_audio", "_seconds"))}
-    return Shard(pa.BufferReader(sink.getvalue()), ours, str(listing))
+    return Shard(pa.BufferReader(sink.getvalue()), ours, str(listing), listing.parent)
 
 
 def _with_sound(table: pa.Table, side: str, folder: Path, mapping: Mapping[str, Mapped]) -> pa.Table:
@@ -92,7 +93,7 @@ def _with_sound(table: pa.Table, side: str, folder: Path, mapping: Mapping[str, 
     named = mapping.get(f"{side}_audio", f"{side}_audio")
     if not isinstance(named, str) or named not in table.column_names:
         raise UserError(f"The list in {folder} lacks the column {named} with the recordings' names.")
-    paths = [_inside(folder, name) for name in table[named].to_pylist()]
+    paths = [find_recording(str(name), folder, folder) for name in table[named].to_pylist()]
     table = _set(table, f"{side}_audio", pa.array([str(path) for path in paths]))
     if f"{side}_seconds" in table.column_names:
         return table
@@ -103,14 +104,6 @@ def _set(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
     if name in table.column_names:
         return table.set_column(table.column_names.index(name), name, column)
     return table.append_column(name, column)
-
-
-def _inside(folder: Path, name: object) -> Path:
-    """The file, which must lie in the folder: a list from elsewhere may not open other files of this machine."""
-    path = (folder / str(name)).resolve()
-    if not path.is_relative_to(folder):
-        raise UserError(f"The recording {str(name)[:80]!r} lies outside {folder}; move it there.")
-    return path
 
 
 # -- the Hub ---------------------------------------------------------------------------------------------------------

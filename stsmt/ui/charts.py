@@ -52,11 +52,31 @@ def strip(chart: Histogram, value: float | None) -> str:
     return f'<span class="strip" aria-hidden="true">{bars}{mark}</span>'
 
 
-def bars(counts: Sequence[tuple[str, int]], column: str) -> str:
-    """One horizontal bar per value, its count beside it."""
+def bars(counts: Sequence[tuple[str, int]], column: str, more: str = "") -> str:
+    """One horizontal bar per value, its count beside it; `more` says what is not shown."""
     top = max((n for _, n in counts), default=0) or 1
     rows = "".join(
         f'<dt>{html.escape(value)}</dt><dd><i style="width:{100 * n / top:.1f}%"></i><span>{n:,}</span></dd>'
         for value, n in counts
     )
-    return f'<figure class="chart"><figcaption>{html.escape(column)}</figcaption><dl class="bars">{rows}</dl></figure>'
+    return f'<figure class="chart">{_caption(column, more)}<dl class="bars">{rows}</dl></figure>'
+
+
+def grid(rows: Sequence[str], columns: Sequence[str], counts: Sequence[Sequence[int]], title: str, more: str) -> str:
+    """A table of counts, each cell the stronger the more there are; an empty one stands out."""
+    top = max((n for line in counts for n in line), default=0) or 1
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(_cell(n, top) for n in line)}</tr>'
+        for name, line in zip(rows, counts, strict=True)
+    )
+    table = f'<table class="grid"><tr><td></td>{head}</tr>{body}</table>'
+    return f'<figure class="chart">{_caption(title, more)}<div class="scrolling">{table}</div></figure>'
+
+
+def _cell(n: int, top: int) -> str:
+    return f'<td style="--share:{100 * n / top:.0f}%">{n:,}</td>' if n else '<td class="none">0</td>'
+
+
+def _caption(title: str, more: str) -> str:
+    return f"<figcaption>{html.escape(title)} <small>{html.escape(more)}</small></figcaption>"

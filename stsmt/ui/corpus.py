@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.components import Component
 
 from stsmt.corpus.columns import Column
-from stsmt.corpus.filters import Filter, check_filters, parse_filters, read_filters, to_sentence
+from stsmt.corpus.filters import MAX_CHARACTERS, Filter, check_filters, parse_filters, read_filters, to_sentence
 from stsmt.corpus.keyset import Sort
 from stsmt.corpus.pairs import Pair
 from stsmt.corpus.search import Corpus
@@ -22,7 +22,9 @@ from stsmt.prompt import LANGUAGES, Language
 from stsmt.ui import corpus_view, plots
 from stsmt.ui.corpus_layout import (
     FACETS,
+    MOST_PLOTS,
     PLOTS,
+    SEARCHED,
     SEND_AT_MOST,
     Builder,
     Parts,
@@ -38,6 +40,7 @@ from stsmt.ui.strings import say, sentence, visitor_language
 
 BUSY: dict[str, Any] = {"concurrency_id": "corpus", "concurrency_limit": 8}
 Updates = dict[Component, Any]
+WALKING_KEYS = ("ArrowDown", "ArrowUp", "Enter", "Escape", "Tab", "Shift")  # in a list, without looking for anything
 
 READ_ADDRESS = "() => [window.location.search]"
 WRITE_ADDRESS = """(link) => {
@@ -45,7 +48,7 @@ WRITE_ADDRESS = """(link) => {
   const opened = wanted.pair && wanted.pair !== url.searchParams.get('pair');
   if (opened && window.innerWidth < 700)  // there the pair stands below the list
     document.querySelector('.pair-column').scrollIntoView({behavior: 'smooth'});
-  for (const key of ['tab', 'q', 'where', 'sort', 'pair']) url.searchParams.delete(key);
+  for (const key of ['tab', 'q', 'where', 'sort', 'pair', 'charts', 'page']) url.searchParams.delete(key);
   for (const [key, value] of Object.entries(wanted)) url.searchParams.set(key, value);
   window.history.replaceState(null, '', url);
   for (const row of document.querySelectorAll('.pairs [data-pair]'))
@@ -81,9 +84,10 @@ def corpus_tab(studio: CorpusStudio, app: gr.Blocks, tabs: gr.Tabs) -> "Tab":
     tab = Tab(studio, parts, tabs)
     _connect_search(tab, builder)
     options: dict[str, Any] = {**PRIVATE, **BUSY}
-    parts.rows.select(tab.open, parts.form, parts.outputs, **options)
+    placed = [*parts.form, parts.pages]
+    parts.rows.select(tab.open, placed, parts.outputs, **options)
     for step, button in ((-1, parts.pair["before"]), (1, parts.pair["after"])):
-        button.click(tab.stepper(step), parts.form, parts.outputs, **options)  # type: ignore[attr-defined]
+        button.click(tab.stepper(step), placed, parts.outputs, **options)  # type: ignore[attr-defined]
     parts.link.change(None, parts.link, None, js=WRITE_ADDRESS)
     app.load(tab.restore, parts.link, [tabs, *parts.outputs], js=READ_ADDRESS, **options)
     if send is not None:
@@ -105,6 +109,9 @@ def _connect_search(tab: "Tab", builder: Builder) -> None:
     parts.back.click(tab.back, paging, parts.outputs, **options)
     adding = [column, operator, value, *parts.form]
     gr.on([add.click, value.submit], tab.add_filter, adding, parts.outputs, **options)
+    for name in SEARCHED:
+        facet = parts.facets[name]
+        facet.key_up(tab.facet_search(name), parts.form, facet, trigger_mode="always_last", **options)
 
 
 # -- handlers --------------------------------------------------------------------------------------------------------
@@ -116,18 +123,19 @@ class Tab:
     def __init__(self, studio: CorpusStudio, parts: Parts, tabs: gr.Tabs) -> None:
         self.studio, self.parts, self.tabs, self.corpus = studio, parts, tabs, studio.corpus
 
-    def view(self, values: Sequence[Any]) -> View:
-        """What the form asks for.
+    def view(self, values: Sequence[Any], cursor: str | None = None) -> View:
+        """What the form asks for, on the page that a cursor leads to.
 
         Raises:
             UserError: if a filter cannot be used.
         """
-        text, sort, descending, chips, _, opened, *facets = values
+        text, sort, descending, chips, shown, opened, *facets = values
         filters = [item for chip in chips or () for item in parse_filters(chip)]
         chosen = zip(self.parts.facets, facets, strict=True)
         filters += [Filter(name, "in", tuple(picked)) for name, picked in chosen if picked]
         checked = check_filters(filters, self.corpus.columns)
-        return View(text or "", checked, Sort(sort or "number", bool(descending)), opened or "")
+        charts = None if list(shown or ()) == list(PLOTS) else tuple(shown or ())
+        return View(text or "", checked, Sort(sort or "number", bool(descending)), opened or "", charts, cursor or "")
 
     def refresh(self, visitor: gr.Request, *values: Any) -> Iterator[Updates]:
         """The first page as soon as it is found, then counts, facets and charts."""
@@ -135,7 +143,7 @@ class Tab:
         with shown_errors(language):
             view = self.view(values)
             yield self._page(view, [None], language)
-            yield self._around(view, values[4], language)
+            yield self._around(view, language)
 
     def forward(self, visitor: gr.Request, *values: Any) -> Updates:
         *form, (before, following) = values
@@ -148,7 +156,8 @@ class Tab:
     def _turn(self, visitor: gr.Request, form: Sequence[Any], cursors: list[str | None]) -> Updates:
         language = visitor_language(visitor)
         with shown_errors(language):
-            return self._page(self.view(form), cursors, language)
+            view = self.view(form, cursors[-1])
+            return self._page(view, cursors, language) | {self.parts.link: json.dumps(view.link())}
 
     def add_filter(self, visitor: gr.Request, column: str, operator: str, value: str, *form: Any) -> Iterator[Updates]:
         """One more filter; it is refused with a sentence if its value does not fit."""
@@ -174,10 +183,17 @@ class Tab:
             parts.pages: (cursors, page.cursor),
         }
 
-    def _around(self, view: View, shown: Sequence[str], language: Language) -> Updates:
+    def _charts(self, view: View) -> list[str]:
+        """The charts that the view has and the corpus can show."""
+        columns = self.corpus.columns
+        known = {corpus_view.COVERAGE, *(name for name, column in columns.items() if column.kind != "text")}
+        return [name for name in (PLOTS if view.charts is None else view.charts) if name in known][:MOST_PLOTS]
+
+    def _around(self, view: View, language: Language) -> Updates:
         """Counts, facets, charts and the address."""
-        words, plotted = to_sentence(view.filters, self.corpus.columns, language), list(shown or ())
-        choices = [name for name in plotted if self.corpus.columns[name].kind == "choice"]
+        words, plotted = to_sentence(view.filters, self.corpus.columns, language), self._charts(view)
+        columns = self.corpus.columns
+        choices = [name for name in plotted if name in columns and columns[name].kind == "choice"]
         counts = self.corpus.facets([*FACETS, *choices], view.text, view.filters)
         facets: Updates = {part: self._facet(name, counts, view, language) for name, part in self.parts.facets.items()}
         return {
@@ -187,13 +203,31 @@ class Tab:
             self.parts.link: json.dumps(view.link()),
         }
 
+    def facet_search(self, name: str) -> Callable[..., Any]:
+        """What is typed into a facet looks for values in the corpus: its list holds only the most frequent ones."""
+
+        def handler(visitor: gr.Request, event: gr.KeyUpData, *values: Any) -> Any:
+            if event.key in WALKING_KEYS:
+                return gr.skip()
+            language, typed = visitor_language(visitor), str(event.input_value or "")[:MAX_CHARACTERS]
+            with shown_errors(language):
+                view = self.view(values)
+                found = self.corpus.facets([name], view.text, view.filters, part=typed)
+                return self._facet(name, found, view, language)
+
+        return handler
+
     def _facet(self, name: str, found: Facets, view: View, language: Language) -> Any:
-        counts = dict(found[name])
+        """A list to choose from; what is chosen stays in it, without a count where that is not known."""
+        counts: dict[str | None, int | None] = dict(found[name])
         for item in view.filters:
             if item.column == name and item.operator == "in" and isinstance(item.value, tuple):
-                counts |= {str(value): counts.get(str(value), 0) for value in item.value}
-        named = ((say(v, language) if v in LANGUAGES else v, n, v) for v, n in counts.items() if v is not None)
-        return gr.update(choices=[(f"{shown} ({n:,})", value) for shown, n, value in named])
+                counts |= {str(value): counts.get(str(value)) for value in item.value}
+        usable = ((v, n) for v, n in counts.items() if v is not None and len(v) <= MAX_CHARACTERS)  # in a filter
+        named = ((say(v, language) if v in LANGUAGES else corpus_view.cut(v), n, v) for v, n in usable)
+        choices = [(shown if n is None else f"{shown} ({n:,})", value) for shown, n, value in named]
+        more = found[name].more
+        return gr.update(choices=choices, info=say("corpus_type", language, n=f"{more:,}") if more else None)
 
     # -- one pair ------------------------------------------------------------------------------------------------
 
@@ -206,7 +240,7 @@ class Tab:
 
         def handler(visitor: gr.Request, *values: Any) -> Updates:
             with shown_errors(visitor_language(visitor)):
-                view = self.view(values)
+                view = self.view(values[:-1])
                 before, after = self.corpus.neighbours(view.pair, view.text, view.filters, view.sort)
             found = before if step < 0 else after
             return self._open(visitor, found[0], values, autoplay=True) if found else {}
@@ -215,8 +249,9 @@ class Tab:
 
     def _open(self, visitor: gr.Request, id: str, values: Sequence[Any], autoplay: bool) -> Updates:
         language = visitor_language(visitor)
+        *form, (before, _) = values
         with shown_errors(language):
-            view = self.view([*values[:5], id, *values[6:]])
+            view = self.view([*form[:5], id, *form[6:]], before[-1])
             pair = self.corpus.pair(id)
             link = {self.parts.opened: id, self.parts.link: json.dumps(view.link())}
             return link | self._shown(pair, view, language, autoplay)
@@ -264,12 +299,13 @@ class Tab:
         try:
             if (found := View.read(query or "")) is not None:
                 found = replace(found, filters=check_filters(found.filters, self.corpus.columns))
-                page, asked, linked = self._page(found, [None], language), found, True
+                cursors: list[str | None] = [None, found.page] if found.page else [None]
+                page, asked, linked = self._page(found, cursors, language), found, True
         except UserError as error:
             gr.Warning(html.escape(sentence(str(error), language)))
         with shown_errors(language):
             yield self._form(asked, language) | page
-            yield self._around(asked, list(PLOTS), language) | ({} if linked else {self.parts.link: ""})
+            yield self._around(asked, language) | ({} if linked else {self.parts.link: ""})
             if linked:
                 yield {self.tabs: gr.Tabs(selected="corpus")}
             if asked.pair:
@@ -280,7 +316,7 @@ class Tab:
         facets = {item.column: item for item in view.filters if item.operator == "in" and item.column in FACETS}
         chips = [str(item) for item in view.filters if item not in facets.values()]
         picked = [list(facets[name].value) if name in facets else [] for name in FACETS]  # type: ignore[arg-type]
-        values = [view.text, view.sort.column, view.sort.descending, chips, list(PLOTS), view.pair]
+        values = [view.text, view.sort.column, view.sort.descending, chips, self._charts(view), view.pair]
         form = dict(zip(self.parts.form, [*values, *picked], strict=True))
         offered = ((part, values) for part, values in zip(self.parts.facets.values(), picked, strict=True))
         return form | self._chips(chips, language) | {part: gr.update(choices=v, value=v) for part, v in offered}

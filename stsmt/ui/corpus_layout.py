@@ -9,11 +9,13 @@ from gradio.components import Component
 from stsmt.corpus.columns import Column
 from stsmt.corpus.filters import operators_of
 from stsmt.corpus.search import Corpus
+from stsmt.ui.corpus_view import COVERAGE
 from stsmt.ui.forms import PRIVATE
 from stsmt.ui.strings import TEXTS, label
 
 FACETS = ("source_language", "source_voice", "target_voice", "template", "split")
-PLOTS = ("source_seconds", "target_voice", "template")
+SEARCHED = ("source_voice", "target_voice", "template")  # facets that may have more values than a list can hold
+PLOTS, MOST_PLOTS = ("source_seconds", "target_voice", "template"), 6
 SEND_AT_MOST = 1000
 Builder = tuple[gr.Dropdown, gr.Dropdown, gr.Textbox, gr.Button]  # column, comparison, value, and what adds the filter
 
@@ -90,7 +92,9 @@ def search_side(corpus: Corpus) -> tuple[Parts, Builder]:
         )
     with gr.Accordion(label("corpus_plots"), open=False):
         plotted = [(column_name(c), c.name) for c in corpus.columns.values() if c.kind != "text"]
-        shown = gr.Dropdown(plotted, value=list(PLOTS), multiselect=True, max_choices=6, label=label("corpus_shown"))
+        plotted.append((label("corpus_coverage"), COVERAGE))
+        options: dict[str, Any] = {"multiselect": True, "max_choices": MOST_PLOTS}
+        shown = gr.Dropdown(plotted, value=list(PLOTS), label=label("corpus_shown"), **options)
         charts = gr.HTML("")
     link = gr.Textbox(visible="hidden", label="link")
     parts = Parts(text, sort, descending, chips, facets, shown, totals, rows, back, forward, charts, link,

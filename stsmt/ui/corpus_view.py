@@ -11,32 +11,41 @@ from stsmt.corpus.columns import Column
 from stsmt.corpus.filters import Filter, read_filters
 from stsmt.corpus.keyset import IN_ORDER, Sort
 from stsmt.corpus.pairs import Pair, Utterance
-from stsmt.corpus.search import Corpus, Page
+from stsmt.corpus.search import Corpus, Facet, Page
 from stsmt.prompt import Language
 from stsmt.text import normalise_for_scoring
 from stsmt.ui import charts
 from stsmt.ui.strings import TEXTS, say
 
-ROW_CHARACTERS, PAIR_CHARACTERS = 160, 2000
+ROW_CHARACTERS, PAIR_CHARACTERS, NAME_CHARACTERS = 160, 2000, 60
 BARS = 12  # of a chart
-Facets = Mapping[str, Sequence[tuple[str | None, int]]]
-ADDRESS = ("q", "where", "sort", "pair")  # the parameters of a link
+COVERAGE = "coverage"  # the chart of voices against templates
+CROSSED = ("template", "target_voice")
+Facets = Mapping[str, Facet]
+ADDRESS = ("q", "where", "sort", "pair", "charts", "page")  # the parameters of a link
+NO_CHARTS = "none"
 
 
 @dataclass(frozen=True)
 class View:
-    """What is looked at: words, filters, order and, if one is open, a pair."""
+    """What is looked at: words, filters, order and, if one is open, a pair.
+
+    `charts` are columns (None: the usual ones), `page` is the cursor that leads to the page ("": the first).
+    """
 
     text: str = ""
     filters: tuple[Filter, ...] = ()
     sort: Sort = IN_ORDER
     pair: str = ""
+    charts: tuple[str, ...] | None = None
+    page: str = ""
 
     def link(self) -> dict[str, str]:
         """The parameters of an address that brings this view back; empty ones are left out."""
         where = " and ".join(str(item) for item in self.filters)
         sort = "" if self.sort == IN_ORDER else str(self.sort)
-        found = dict(zip(ADDRESS, (self.text, where, sort, self.pair), strict=True))
+        charts = "" if self.charts is None else ",".join(self.charts) or NO_CHARTS
+        found = dict(zip(ADDRESS, (self.text, where, sort, self.pair, charts, self.page), strict=True))
         return {"tab": "corpus", **{key: value for key, value in found.items() if value}}
 
     @classmethod
@@ -49,14 +58,19 @@ class View:
         found = {key: values[0] for key, values in parse_qs(query.removeprefix("?")).items()}
         if found.get("tab") != "corpus":
             return None
-        text, where, sort, pair = (found.get(key, "") for key in ADDRESS)
-        return cls(text, read_filters(where), Sort.read(sort), pair)
+        text, where, sort, pair, charts, page = (found.get(key, "") for key in ADDRESS)
+        chosen = tuple(name for name in charts.split(",") if name != NO_CHARTS) if charts else None
+        return cls(text, read_filters(where), Sort.read(sort), pair, chosen, page)
+
+
+def cut(text: str, limit: int = NAME_CHARACTERS) -> str:
+    """What a line has room for: a voice may have a name of 100 kB."""
+    return text if len(text) <= limit else text[:limit] + "…"
 
 
 def spoken_text(text: str, language: str, limit: int) -> str:
     """A text of the corpus: whatever it holds, it is shown as text and turns nothing around it."""
-    shown = text if len(text) <= limit else text[:limit] + "…"
-    return f'<bdi lang="{html.escape(language)}">{html.escape(shown)}</bdi>'
+    return f'<bdi lang="{html.escape(language)}">{html.escape(cut(text, limit))}</bdi>'
 
 
 def column_label(column: Column, language: Language) -> str:
@@ -95,7 +109,7 @@ def _seconds(value: float | None) -> str | None:
 
 
 def _arrow(first: str | None, second: str | None) -> str:
-    return f"{first or '?'} → {second or '?'}" if first or second else ""
+    return f"{cut(first or '?')} → {cut(second or '?')}" if first or second else ""
 
 
 def totals(corpus: Corpus, view: View, sentence: str, language: Language) -> str:
@@ -118,7 +132,7 @@ def pair_texts(pair: Pair, language: Language) -> str:
 
 
 def _side(utterance: Utterance, key: str, language: Language) -> str:
-    voice = f" · {html.escape(utterance.voice)}" if utterance.voice else ""
+    voice = f" · {html.escape(cut(utterance.voice))}" if utterance.voice else ""
     heard = "" if utterance.heard is None else _heard(utterance, language)
     text = spoken_text(utterance.text, utterance.language, PAIR_CHARACTERS)
     return f'<div class="pair-side"><small>{html.escape(say(key, language))}{voice}</small><p>{text}</p>{heard}</div>'
@@ -184,7 +198,7 @@ def provenance(pair: Pair, language: Language) -> str:
         seed = "" if side.seed is None else f" · seed {side.seed}"
         known[f"column_{name}_model"] = f"{side.model}{seed}" if side.model else ""
     rows = "".join(
-        f"<dt>{html.escape(say(key, language))}</dt><dd><bdi>{html.escape(value[:PAIR_CHARACTERS])}</bdi></dd>"
+        f"<dt>{html.escape(say(key, language))}</dt><dd><bdi>{html.escape(cut(value, PAIR_CHARACTERS))}</bdi></dd>"
         for key, value in known.items()
         if value
     )
@@ -232,15 +246,33 @@ def _rating(item: RatingSummary, language: Language) -> str:
 def plots(corpus: Corpus, view: View, columns: Sequence[str], facets: Facets, language: Language) -> str:
     """A chart for each column, of the whole corpus and of what the view holds; `facets` of the columns of choices."""
     parts = [_plot(corpus, view, corpus.columns[name], facets, language) for name in columns if name in corpus.columns]
+    if COVERAGE in columns:
+        parts.append(_coverage(corpus, view, facets, language))
     return f'<div class="mels">{"".join(parts)}</div>'
 
 
 def _plot(corpus: Corpus, view: View, column: Column, facets: Facets, language: Language) -> str:
     label = column.label(language)
     if column.kind == "choice":
-        counts = facets.get(column.name, [])[:BARS]
-        return charts.bars([(value or say("corpus_missing", language), n) for value, n in counts], label)
+        facet = facets.get(column.name, Facet())
+        shown = [(cut(value or say("corpus_missing", language)), n) for value, n in facet[:BARS]]
+        return charts.bars(shown, label, _more(len(facet) - len(shown) + facet.more, language))
     chart = corpus.histogram(column.name, view.text, view.filters)
     if chart is None:
         return f"<p>{html.escape(say('corpus_no_values', language, column=label))}</p>"
     return charts.histogram(chart, label, language, f" {column.unit}" if column.unit else "")
+
+
+def _more(n: int, language: Language) -> str:
+    return say("corpus_more", language, n=f"{n:,}") if n > 0 else ""
+
+
+def _coverage(corpus: Corpus, view: View, facets: Facets, language: Language) -> str:
+    """How many pairs each of the most frequent templates has with each of the most frequent voices."""
+    values = [[value for value, _ in facets[name] if value is not None][:BARS] for name in CROSSED]
+    rows, columns = values
+    found = corpus.crossed((CROSSED[0], rows), (CROSSED[1], columns), view.text, view.filters)
+    counts = [[found.get((row, column), 0) for column in columns] for row in rows]
+    left = sum(len(facets[name]) + facets[name].more - len(shown) for name, shown in zip(CROSSED, values, strict=True))
+    title, more = say("corpus_coverage", language), _more(left, language)
+    return charts.grid(list(map(cut, rows)), list(map(cut, columns)), counts, title, more)

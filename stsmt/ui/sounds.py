@@ -8,6 +8,7 @@ from pathlib import Path
 from stsmt.audio import MAX_SECONDS, Audio, read_audio
 from stsmt.codec import Codec
 from stsmt.corpus.pairs import Pair, Utterance
+from stsmt.corpus.recordings import read_recording
 from stsmt.errors import UserError
 
 Decode = Callable[[Sequence[int]], Audio]
@@ -30,16 +31,11 @@ def decoder(codec: Codec) -> Decode:
     return decode
 
 
-def _recording(path: str) -> Audio:
-    """The sound of a file, whose place on the server stays out of the messages."""
-    try:
-        return read_audio(Path(path).read_bytes())
-    except OSError:
-        raise UserError("The recording of this pair is not there any more.") from None
-
-
 class Sounds:
-    """Sound by pair and side; at most `size` are kept. Files are opened only because a pair names them."""
+    """Sound by pair and side; at most `size` are kept.
+
+    Only files that the index names are opened, and only if they are still what they were when it was made.
+    """
 
     def __init__(self, decode: Decode, size: int = 64) -> None:
         self._decode, self._size = decode, size
@@ -65,7 +61,7 @@ class Sounds:
     def _make(self, utterance: Utterance) -> Audio | None:
         if utterance.codes:
             return self._decode(utterance.codes)
-        return _recording(utterance.audio) if utterance.audio else None
+        return read_audio(read_recording(Path(utterance.audio))) if utterance.audio else None
 
     def _keep(self, key: tuple[str, str], audio: Audio) -> None:
         with self._lock:

@@ -221,3 +221,65 @@ def test_a_folder_that_may_not_be_written_gets_a_sentence(tmp_path: Path) -> Non
     write_pairs(tmp_path / "a.parquet", make_pairs(3), VERSIONS)
     with pytest.raises(UserError, match="cannot be written"):
         build_index([Shard(tmp_path / "a.parquet")], tmp_path / "missing" / "x.duckdb", threads=1)
+
+
+def test_a_full_disk_leaves_the_old_index_and_gets_one_sentence(tmp_path: Path) -> None:
+    """Wherever the disk fills up, also while the file is closed: what is published holds every pair."""
+    index(tmp_path, make_pairs(5)).close()
+    write_pairs(tmp_path / "many.parquet", make_pairs(3000), VERSIONS)
+    limits = [4, 270, 530, 1050, 1250, 4000]  # KiB; the whole index takes about 1300
+    ends = with_full_disks(limits, tmp_path / "many.parquet", tmp_path / "corpus.duckdb")
+    refused = [end for end in ends if end["exit"] == 2]
+    assert [end["exit"] for end in ends] == [2] * len(refused) + [0] * (len(ends) - len(refused)), ends
+    assert len(refused) >= 3
+    for end in refused:
+        assert end["pairs"] == 5
+        assert end["last"].startswith("error: The index ") and "cannot be written" in end["last"]
+    assert ends[-1]["pairs"] == 3000
+    assert not list(tmp_path.glob(".corpus.duckdb.*"))
+
+
+def with_full_disks(limits: list[int], shard: Path, db: Path) -> list[dict]:
+    """Index a shard where no file can grow beyond so many KiB, in a process of its own; how each attempt ended."""
+    script = """if True:
+        import contextlib, io, json, resource, sys
+        from pathlib import Path
+        from stsmt.cli import main
+        from stsmt.corpus.search import Corpus
+        for limit in json.loads(sys.argv[1]):
+            said = io.StringIO()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit * 1024, -1))
+            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+                code = main(["corpus", "index", sys.argv[2], "--db", sys.argv[3]])
+            resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+            corpus = Corpus(sys.argv[3], threads=1)
+            print(json.dumps({"exit": code, "last": said.getvalue().splitlines()[-1], "pairs": corpus.count().pairs}))
+            corpus.close()
+    """
+    command = [sys.executable, "-c", script, json.dumps(limits), str(shard), str(db)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def test_where_the_disk_is_full_the_bundled_pairs_are_indexed_in_a_temporary_folder(tmp_path: Path) -> None:
+    """A limit that the first attempt meets and the second one does not, as with another disk."""
+    write_pairs(tmp_path / "bundled.parquet", make_pairs(3000), VERSIONS)
+    script = """if True:
+        import resource, sys, tempfile
+        from pathlib import Path
+        from stsmt.corpus.search import open_corpus
+        other = tempfile.mkdtemp
+        def roomier(**options):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+            return other(**options)
+        tempfile.mkdtemp = roomier
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300 * 1024, -1))
+        print(open_corpus(Path(sys.argv[1]), Path(sys.argv[2])).count().pairs)
+    """
+    command = [sys.executable, "-c", script, str(tmp_path / "new.duckdb"), str(tmp_path / "bundled.parquet")]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert done.stdout.splitlines()[-1] == "3000", done.stderr
+    assert not (tmp_path / "new.duckdb").exists()

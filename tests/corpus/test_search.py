@@ -213,7 +213,7 @@ def test_a_search_text_of_100_kb_gets_a_sentence(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["x", "====", "\ud800", "WyJudW1iZXIiLCAxXQ==", "bnVsbA==", "WyJudW1iZXIiLCAiYSIsIDFd"]
+    "cursor", ["x", "====", "\ud800", "WyJudW1iZXIiLCAxXQ==", "bnVsbA==", "WyJudW1iZXIiLCAiYSIsIDFd", "W1tb" * 50_000]
 )
 def test_a_cursor_that_is_none_gets_a_sentence(corpus: Corpus, cursor: str) -> None:
     with pytest.raises(UserError, match="does not belong"):
@@ -243,3 +243,13 @@ def test_a_pair_without_signals_has_them_as_missing(tmp_path: Path) -> None:
     corpus = index(tmp_path, [bare])
     assert corpus.pair(bare.id).signals == {"target_error_rate": None, "duration_ratio": None}
     assert corpus.histogram("duration_ratio") is None
+
+
+def test_facets_look_for_parts_and_say_how_much_more_there_is(corpus: Corpus) -> None:
+    found = corpus.facets(["source_voice", "template"], limit=1)
+    assert found["source_voice"].more == 1
+    assert corpus.facets(["source_voice"], part="LOW")["source_voice"] == [("mei-low", 68)]
+    assert corpus.facets(["source_voice"], part="%")["source_voice"] == []
+    several = corpus.facets(["source_voice", "target_voice"], part="m")
+    assert [value for value, _ in several["source_voice"]] == ["mei", "mei-low"]
+    assert [value for value, _ in several["target_voice"]] == ["rms"]

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from gradio_client.exceptions import AppError
 from stsmt.audio import Audio
 from stsmt.corpus.filters import parse_filters
 from stsmt.corpus.keyset import Sort
-from stsmt.corpus.search import Corpus, Histogram
+from stsmt.corpus.search import Corpus, Facet, Histogram
 from stsmt.errors import UserError
 from stsmt.translator import Translator
 from stsmt.ui import build_app, charts, launch_options
@@ -173,6 +173,25 @@ def test_hostile_text_is_shown_as_text(corpus: Corpus) -> None:
     assert len(re.findall(r"<bdi lang=", markup)) == 4
 
 
+def test_names_of_any_length_are_cut_where_they_are_shown_and_whole_where_they_are_data(
+    tmp_path: Path, translator: Translator
+) -> None:
+    long = "v" * 100_000
+    pair = make_pair(voices=(long, long), seed=5)
+    with closing(index(tmp_path, [replace(pair, provenance={"template": long})])) as corpus:
+        page, facets = corpus.search(), corpus.facets(["target_voice", "template"])
+        made, view = tab_of(corpus, translator), View()
+        shown = [
+            pair_list(page, "", None, "en"),
+            pair_texts(corpus.pair(pair.id), "en"),
+            plots(corpus, view, ["target_voice", "template"], facets, "en"),
+            str(made._around(view, "en")),
+        ]
+        assert max(map(len, shown)) < 20_000
+        assert "v" * 50 in shown[0]
+        assert (page.rows[0]["source_voice"], corpus.pair(pair.id).target.voice) == (long, long)
+
+
 def test_a_list_holds_buttons_and_marks_the_open_pair(corpus: Corpus) -> None:
     page = corpus.search(limit=5)
     markup = pair_list(page, page.rows[2]["id"], corpus.columns["target_error_rate"], "ja")
@@ -209,6 +228,8 @@ def test_ratings_so_far_are_shown_only_if_there_are_any() -> None:
         View(),
         View("駅 & station", parse_filters('source_voice in (mei, "mei-low") and target_text contains "a \\"b\\""')),
         View("", parse_filters("target_error_rate > 20"), Sort("target_error_rate", True), "0123456789abcdef"),
+        View("", (), Sort(), "", ("split", "coverage"), "WyJudW1iZXIiLCA0OSwgNDld"),
+        View("", (), Sort(), "", ()),
     ],
 )
 def test_a_link_brings_the_view_back(view: View) -> None:
@@ -220,20 +241,64 @@ def test_a_link_to_another_tab_is_left_alone() -> None:
     assert View.read("") is View.read("?__theme=dark") is View.read("?tab=sts&q=x") is None
 
 
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
+    """130 templates, more than a facet offers at once; one of them with one voice only."""
+    pairs = [make_pair(seed=i, voices=("mei", ("slt", "rms")[i % 2])) for i in range(260)]
+    named = (replace(pair, provenance={"template": f"greeting {i // 2:03}"}) for i, pair in enumerate(pairs))
+    rare = replace(make_pair(seed=999, voices=("mei", "rms")), provenance={"template": "Rare Farewell"})
+    with closing(index(tmp_path_factory.mktemp("templates"), [*named, rare])) as made:
+        yield made
+
+
+def test_every_template_is_found_by_typing(templates: Corpus, translator: Translator) -> None:
+    tab = tab_of(templates, translator)
+    template = tab.parts.facets["template"]
+    around = list(tab.refresh(JAPANESE, *form(tab)))[1]
+    assert len(around[template]["choices"]) == 100
+    assert around[template]["info"] == "ほか31件：入力して探せます"
+    typing: Any = SimpleNamespace(key="l", input_value="farewell")
+    found = tab.facet_search("template")(JAPANESE, typing, *form(tab))
+    assert found["choices"] == [("Rare Farewell (1)", "Rare Farewell")]
+    chosen = [*form(tab)[:-2], ["greeting 007"], []]
+    found = tab.facet_search("template")(JAPANESE, typing, *chosen)
+    assert [value for _, value in found["choices"]] == ["Rare Farewell", "greeting 007"]
+    walking: Any = SimpleNamespace(key="ArrowDown", input_value="farewell")
+    assert "choices" not in tab.facet_search("template")(JAPANESE, walking, *form(tab))
+
+
+def test_charts_say_how_many_values_they_leave_out(templates: Corpus) -> None:
+    facets = templates.facets(["template", "target_voice"])
+    markup = plots(templates, View(), ["template", "target_voice"], facets, "en")
+    assert markup.count("+119 more") == 1
+    assert "+" not in plots(templates, View(), ["target_voice"], facets, "en")
+
+
+def test_coverage_shows_which_voice_speaks_which_template(templates: Corpus) -> None:
+    view = View("", parse_filters('template in ("Rare Farewell", "greeting 000")'))
+    facets = {"template": Facet([("greeting 000", 2), ("Rare Farewell", 1)])} | templates.facets(["target_voice"])
+    markup = plots(templates, view, ["coverage"], facets, "en")
+    cells = re.findall(r"<td[^>]*>(\d+)</td>", markup)
+    assert cells == ["1", "1", "1", "0"]
+    assert markup.index("greeting 000") < markup.index("Rare Farewell")
+
+
 # -- handlers --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def tab(corpus: Corpus, translator: Translator, sent: list[list[str]]) -> Tab:
-    """The handlers behind a page that nobody looks at."""
-
     def take(ids: list[str]) -> int:
         sent.append(ids)
         return len(ids)
 
+    return tab_of(corpus, translator, take)
+
+
+def tab_of(corpus: Corpus, translator: Translator, take: Callable[[list[str]], int] = len) -> Tab:
+    """The handlers behind a page that nobody looks at."""
     with gr.Blocks() as app, gr.Tabs() as tabs, gr.Tab("corpus"):
-        made = corpus_tab(CorpusStudio(corpus, Sounds(decoder(translator.codec)), take), app, tabs)
-    return made
+        return corpus_tab(CorpusStudio(corpus, Sounds(decoder(translator.codec)), take), app, tabs)
 
 
 JAPANESE: Any = SimpleNamespace(headers={"accept-language": "ja"})
@@ -262,6 +327,7 @@ def test_a_filter_is_added_shown_in_words_and_in_force(tab: Tab) -> None:
 def test_pages_go_forward_and_back(tab: Tab) -> None:
     first = next(tab.refresh(JAPANESE, *form(tab)))
     second = tab.forward(JAPANESE, *form(tab), first[tab.parts.pages])
+    assert "page" in json.loads(second[tab.parts.link])
     again = tab.back(JAPANESE, *form(tab), second[tab.parts.pages])
     assert second[tab.parts.rows] != first[tab.parts.rows] == again[tab.parts.rows]
     assert again[tab.parts.pages] == first[tab.parts.pages]
@@ -277,7 +343,35 @@ def test_a_link_restores_form_list_and_pair(tab: Tab, corpus: Corpus) -> None:
     assert "駅" in steps[3][tab.parts.pair["texts"]]
 
 
-@pytest.mark.parametrize("query", ["", "?tab=corpus&sort=planted", "?tab=corpus&where=(", "?tab=corpus&q=" + "x" * 300])
+def test_a_link_restores_the_page_and_the_charts(tab: Tab, corpus: Corpus) -> None:
+    asked = form(tab, shown=["split", "coverage"])
+    steps = list(tab.refresh(JAPANESE, *asked))
+    second = tab.forward(JAPANESE, *asked, steps[0][tab.parts.pages])
+    opened = tab._open(JAPANESE, corpus.search().rows[0]["id"], [*asked, second[tab.parts.pages]], autoplay=False)
+    restored = list(tab.restore("?" + urlencode(json.loads(opened[tab.parts.link])), JAPANESE))
+    assert rows_of(restored[0][tab.parts.rows]) == rows_of(second[tab.parts.rows])
+    assert restored[0][tab.parts.shown] == ["split", "coverage"]
+    assert restored[1][tab.parts.charts] == steps[1][tab.parts.charts]
+    assert restored[0][tab.parts.back]["interactive"]
+    first = tab.back(JAPANESE, *asked, restored[0][tab.parts.pages])
+    assert rows_of(first[tab.parts.rows]) == rows_of(steps[0][tab.parts.rows])
+
+
+def rows_of(markup: str) -> list[str]:
+    """The ids of the pairs in a list."""
+    return re.findall('data-pair="([^"]+)"', markup)
+
+
+@pytest.mark.parametrize("charts", ["none", "nonsense,source_text", ",".join(["split"] * 50)])
+def test_charts_of_a_link_are_those_that_there_are(tab: Tab, charts: str) -> None:
+    steps = list(tab.restore(f"?tab=corpus&charts={charts}", JAPANESE))
+    assert set(steps[0][tab.parts.shown]) <= {"split"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?tab=corpus&page=nonsense", "?tab=corpus&sort=planted", "?tab=corpus&where=(", "?tab=corpus&q=" + "x" * 300],
+)
 def test_an_address_that_is_not_understood_gives_the_first_page(tab: Tab, query: str) -> None:
     with pytest.warns(UserWarning) if query else nullcontext():
         first, second = tab.restore(query, JAPANESE)
