@@ -32,7 +32,7 @@ SECONDS = 0.1  # of each clip: the server is measured, not patience
 def open_test(folder: Path, raters: int, ratings: int, overlap: int) -> ListeningTest:
     """As many pairs as are needed for all raters to have enough to do, and not one more."""
     corpus = Corpus(-(-raters * ratings // overlap), seconds=SECONDS)
-    rates: dict[str, Any] = {"gold_rate": 0.0, "trap_rate": 0.0, "anchor_rate": 0.0, "needs_check": False}
+    rates: dict[str, Any] = {"gold_rate": 0.0, "trap_rate": 0.0, "anchor_rate": 0.0}
     return ListeningTest(
         corpus, EventLog(folder), make_plan(corpus, "load", corpus.pair_ids(), overlap=overlap, **rates)
     )
@@ -42,6 +42,7 @@ def work(url: str, number: int, ratings: int) -> list[tuple[str, float]]:
     """One simulated rater; returns the acknowledged events and the seconds that each acknowledgement took."""
     client = Client(url, verbose=False)
     code = client.predict(f"simulated {number}", "both", True, api_name="/join")["code"]
+    client.predict(code, "headphones", True, api_name="/check")
     done: list[tuple[str, float]] = []
     while len(done) < ratings:
         item = client.predict(code, api_name="/next_item")["item"]

@@ -19,7 +19,7 @@ from stsmt.listening.summary import replay
 COLUMNS = (
     (
         "id rater standing round kind pair_id other_pair_id condition other_condition source_language target_language "
-        "questions {} choice winner flags comment at seconds took"
+        "questions {} choice winner flags comment at seconds took skipped"
     )
     .format(" ".join(QUESTIONS))
     .split()
@@ -34,14 +34,14 @@ def rows(folder: Path | str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """
     events, damage = read_events(folder)
     state = replay(events)
-    made = rows_of(state.ratings(), state.raters.values())
+    made = rows_of(state.ratings(), state.raters.values(), state.skips())
     return made, {"rows": len(made), "events": len(events), "last_event": _watermark(events), **damage.to_json()}
 
 
-def rows_of(ratings: Sequence[Rating], raters: Iterable[Rater]) -> list[dict[str, Any]]:
-    """One row per answer, with the standing of its rater."""
+def rows_of(ratings: Sequence[Rating], raters: Iterable[Rater], skips: Iterable[Rating] = ()) -> list[dict[str, Any]]:
+    """One row per answer and per item that was skipped with a flag, with the standing of its rater."""
     judged = standings(raters, ratings)
-    return [_row(r, judged[r.rater].state if r.rater in judged else "unknown") for r in ratings]
+    return [_row(r, judged[r.rater].state if r.rater in judged else "unknown") for r in (*ratings, *skips)]
 
 
 def _watermark(events: Sequence[Any]) -> dict[str, Any] | None:
@@ -71,6 +71,7 @@ def _row(rating: Rating, standing: str) -> dict[str, Any]:
         "at": rating.at,
         "seconds": round(rating.seconds, 4),
         "took": round(rating.took, 4),
+        "skipped": rating.skipped,
     }
 
 
@@ -101,17 +102,17 @@ def as_lines(found: list[dict[str, Any]]) -> bytes:
 
 
 def as_csv(found: list[dict[str, Any]]) -> bytes:
-    """CSV in UTF-8. A comment that a spreadsheet would run as a formula gets an apostrophe in front."""
+    """CSV in UTF-8. Any text that a spreadsheet would run as a formula gets an apostrophe in front."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in found:
-        writer.writerow({**row, "comment": _no_formula(row["comment"])})
+        writer.writerow({key: _no_formula(value) for key, value in row.items()})
     return text.getvalue().encode()
 
 
-def _no_formula(text: str) -> str:
-    return "'" + text if text.lstrip().startswith(("=", "+", "-", "@")) else text
+def _no_formula(value: Any) -> Any:
+    return "'" + value if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
 
 
 def import_events(source: Path | str, folder: Path | str) -> dict[str, Any]:

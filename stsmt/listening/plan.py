@@ -99,8 +99,8 @@ def starting_plan(
     return make_plan(items, "start", chosen, golds=known, trainings=practice, traps=count // 10)
 
 
-# What a defect that was planted on purpose makes obvious.
-PLANTED = {"wrong_translation": {"adequacy": 1}, "swapped_audio": {"adequacy": 1}, "wrong_language": {"adequacy": 1}}
+# What a planted defect makes obvious. Not `wrong_language`: a source said again keeps all its meaning.
+PLANTED = {"wrong_translation": {"adequacy": 1}, "swapped_audio": {"adequacy": 1}}
 SOUND = {"adequacy": 5}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from stsmt.audio import Audio
 from stsmt.errors import UserError
 from stsmt.listening.answers import check_answer
-from stsmt.listening.assignment import has_room, next_item, questions_for
+from stsmt.listening.assignment import count_left, has_room, next_item, questions_for
 from stsmt.listening.events import ID, Damage, Event, EventLog
 from stsmt.listening.items import Item, Items, make_item
 from stsmt.listening.plan import Plan, fraction
@@ -32,6 +32,7 @@ from stsmt.listening.state import Answer, Presentation, Rating, State
 from stsmt.listening.statistics import Interval
 from stsmt.listening.summary import counted, pair_means
 
+RENEW_SECONDS = 30.0  # a lease is written down again when it is this old, far below any lease's length
 CHECK_TRIES = 3  # of the headphone check; who fails them all may go on, and the summary says so
 
 
@@ -119,13 +120,38 @@ class ListeningTest:
             if not self._ready(who):
                 raise UserError("Please do the headphone check first.")
             for shown in self._state.open_ones(rater):
-                if shown.item.kind == "training" or has_room(self._state, shown.item, rater, now):
-                    self._record(Event("resume", rater, {"presentation": shown.id}))
+                room = shown.item.kind == "training" or self._room(shown, now)
+                if room and self._seconds(shown.item, shown.plan, rater, shown.questions, shown.swapped) is not None:
+                    self._resume(shown, now)
                     return shown_of(shown)
-            item = next_item(self._state, who, now)
-            return shown_of(self._serve(who, item)) if item is not None else None
+            while (item := next_item(self._state, who, now)) is not None:
+                served = self._serve(who, item)
+                if served is not None:
+                    return shown_of(served)
+            return None
 
-    def _serve(self, rater: Rater, item: Item) -> Presentation:
+    def _room(self, shown: Presentation, now: float) -> bool:
+        return has_room(self._state, shown.item, shown.rater, now, shown.plan)
+
+    def _resume(self, shown: Presentation, now: float) -> None:
+        """Renew the lease; not with every call, so that a program that only asks does not fill the disk."""
+        if now - shown.leased_at >= RENEW_SECONDS:
+            self._record(Event("resume", shown.rater, {"presentation": shown.id}))
+
+    def _seconds(
+        self, item: Item, plan: str, rater: str, questions: tuple[str, ...], swapped: bool
+    ) -> dict[str, float] | None:
+        """The lengths of an item's clips; None if one cannot be played: then it is set aside for everybody."""
+        if (plan, item.id) in self._state.unplayable:
+            return None
+        try:
+            return {c: round(self._sound(item, swapped, c).seconds, 4) for c in heard_for(questions)}
+        except UserError as error:
+            data = {"plan": plan, "item": item.id, "reason": str(error)[:200]}
+            self._record(Event("unplayable", rater, data))
+            return None
+
+    def _serve(self, rater: Rater, item: Item) -> Presentation | None:
         questions = questions_for(rater, item, self._plan)
         swapped = len(item.targets) > 1 and fraction(self._plan.seed, rater.id, item.id, "order") < 0.5
         data = {
@@ -136,7 +162,9 @@ class ListeningTest:
             "swapped": swapped,
             "seed": self._plan.seed,
         }
-        seconds = {c: round(self._sound(item, swapped, c).seconds, 4) for c in heard_for(questions)}
+        seconds = self._seconds(item, self._plan.name, rater.id, questions, swapped)
+        if seconds is None:
+            return None
         event = Event("serve", rater.id, {**data, "seconds": seconds})
         self._record(event)
         return self._state.presentations[event.id]
@@ -164,7 +192,9 @@ class ListeningTest:
         """Keep what was heard so far, so that a closed browser loses nothing; it also keeps the lease."""
         with self._turn():
             shown = self._own(rater, presentation)
-            self._record(Event("play", rater, _about(shown, played=read_ranges(played, shown.seconds))))
+            heard = joined(shown.heard, read_ranges(played, shown.seconds))
+            if heard != shown.heard or self._log.now() - shown.leased_at >= RENEW_SECONDS:  # nothing new: no event
+                self._record(Event("play", rater, _about(shown, played=heard)))
 
     def submit(
         self, rater: str, presentation: str, answer: Answer, played: Any, event_id: str | None = None
@@ -187,7 +217,7 @@ class ListeningTest:
             check_answer(answer, shown.questions)
             heard = joined(shown.heard, read_ranges(played, shown.seconds))
             check_heard(heard, shown.seconds, now - shown.served_at)
-            if not has_room(self._state, shown.item, rater, now):
+            if not self._room(shown, now):
                 raise UserError("This item has waited too long and others have rated it; please go on to the next.")
             data = _about(shown, answer=answer.to_json(), played=heard)
             self._record(_event("submit", rater, data, event_id))
@@ -221,20 +251,27 @@ class ListeningTest:
                 raise UserError("This item is already answered; undo or edit the answer to change it.")
             self._record(_event("skip", rater, _about(shown), event_id))
 
-    def undo(self, rater: str) -> Shown:
+    def undo(self, rater: str, event_id: str | None = None) -> Shown:
         """Take the rater's last answer or skip back; the item is open again, and what was heard stays heard.
+
+        With an `event_id` of the caller's, sending it again changes nothing.
 
         Raises:
             UserError: if there is nothing to undo, or others have taken the place of a skipped item.
         """
         with self._turn():
+            if self._known(event_id):
+                again = (s for s in self._state.of_rater.get(rater, ()) if s.changed_by == event_id)
+                if (before := next(again, None)) is not None:
+                    return shown_of(before)
+                raise UserError("This event id was used before; give each event its own.")
             actions = self._state.actions.get(self._rater(rater).id)
             if not actions:
                 raise UserError("There is nothing to undo.")
             shown = self._state.presentations[actions[-1]]
-            if not has_room(self._state, shown.item, rater, self._log.now()):
+            if not self._room(shown, self._log.now()):
                 raise UserError("This item cannot come back: others have rated it in the meantime.")
-            self._record(Event("undo", rater, _about(shown, undoes=shown.changed_by)))
+            self._record(_event("undo", rater, _about(shown, undoes=shown.changed_by), event_id))
             return shown_of(shown)
 
     # -- what is known -----------------------------------------------------------------------------------------------
@@ -245,10 +282,7 @@ class ListeningTest:
             who, now = self._rater(rater), self._log.now()
             own = [shown for shown in self._state.of_rater.get(rater, ()) if shown.item.kind != "training"]
             rated, skipped = (sum(shown.status == status for shown in own) for status in ("rated", "skipped"))
-            closed = {shown.item.id for shown in own if shown.status != "open" and shown.plan == self._plan.name}
-            left = [i for i in self._plan.items if i.kind in ("rating", "comparison", "anchor") and i.id not in closed]
-            open_to = (i for i in left if questions_for(who, i, self._plan) and has_room(self._state, i, rater, now))
-            return Progress(rated, skipped, len(list(open_to)))
+            return Progress(rated, skipped, count_left(self._state, who, now))
 
     def heard(self, rater: str, presentation: str) -> dict[str, list[tuple[float, float]]]:
         """What was heard of an open item, by clip: where a page that was closed goes on."""
@@ -274,6 +308,11 @@ class ListeningTest:
         """All answers that stand."""
         with self._turn():
             return self._state.ratings()
+
+    def skips(self) -> list[Rating]:
+        """Items that were skipped with a flag."""
+        with self._turn():
+            return self._state.skips()
 
     def counted(self) -> list[Rating]:
         """Those about pairs, by raters who are not excluded."""

@@ -52,6 +52,10 @@ class Standing:
         measures = [measure.to_json() for measure in self.measures]
         return {"state": self.state, "reasons": list(self.reasons), "measures": measures}
 
+    def to_rater(self) -> dict[str, Any]:
+        """What the rater may know: numbers and what is still unknown would tell which items were gold or traps."""
+        return {"state": self.state, "reasons": list(self.reasons) if self.state == "excluded" else []}
+
 
 def standing(rater: Rater, ratings: Sequence[Rating]) -> Standing:
     """The standing of one rater among all `ratings`: any measure against excludes, gold or agreement includes."""

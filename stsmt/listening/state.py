@@ -1,9 +1,10 @@
 """What the events amount to: raters, the plan, presentations and their answers. Rebuilt from the log at any time."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from stsmt.errors import UserError
 from stsmt.listening.events import Event
 from stsmt.listening.items import Item
 from stsmt.listening.plan import Plan
@@ -33,7 +34,7 @@ class Presentation:
     """One item as shown to one rater: order, clips' lengths in seconds, what was heard, and what came of it.
 
     `swapped`: the second target is shown as A. `leased_at`: the last sign of life; `changed_by`: the event that closed
-    it.
+    it. `flagged`: defects reported apart from the answer. `first`: the first answer, given at `first_at`.
     """
 
     id: str
@@ -51,6 +52,9 @@ class Presentation:
     closed_at: float = 0.0
     changed_by: str = ""
     edits: int = 0
+    flagged: tuple[str, ...] = ()
+    first: Answer | None = None
+    first_at: float = 0.0
 
     def target(self, shown: str) -> int:
         """Which of the item's targets is shown as `target`, `a` or `b`."""
@@ -62,7 +66,7 @@ class Rating:
     """The latest valid answer of a rater to an item: what is counted, exported and trained on.
 
     `winner`: for comparisons, the index of the preferred target, None for a tie or both bad (`choice` says which).
-    `seconds`: of sound to hear; `took`: seconds from serving to answering.
+    `seconds`: of sound to hear; `took`: seconds from serving to answering. `skipped`: only flagged, not answered.
     """
 
     id: str
@@ -78,6 +82,7 @@ class Rating:
     at: float
     seconds: float
     took: float
+    skipped: bool = False
 
 
 class State:
@@ -91,6 +96,7 @@ class State:
         self.of_rater: dict[str, list[Presentation]] = {}
         self.of_item: dict[tuple[str, str], list[Presentation]] = {}  # by round and item
         self.actions: dict[str, list[str]] = {}  # presentations closed by a rater and not undone, the latest last
+        self.unplayable: set[tuple[str, str]] = set()  # by round and item: their sound cannot be had
         self.orphans = 0  # events about what is not in the log
         self.last = 0.0
 
@@ -102,7 +108,7 @@ class State:
                 if handler is None:
                     raise LookupError(event.kind)
                 handler(event)
-            except (LookupError, TypeError, ValueError):
+            except (LookupError, TypeError, ValueError, AttributeError, UserError):
                 self.orphans += 1
             self.last = max(self.last, event.at)
 
@@ -111,22 +117,27 @@ class State:
         own = [shown for shown in self.of_rater.get(rater, ()) if shown.status == "open"]
         return sorted(own, key=lambda shown: (shown.leased_at, shown.id), reverse=True)
 
-    def taken(self, item: Item, now: float, but: str | None = None) -> int:
-        """How many raters other than `but` have rated an item in this round or hold a lease on it."""
+    def taken(self, item: Item, now: float, but: str | None = None, plan: str | None = None) -> int:
+        """How many raters other than `but` have rated an item in a round (None: this one) or hold a lease on it."""
         name, lease = (self.plan.name, self.plan.lease_seconds) if self.plan else ("", 0.0)
-        shown = (one for one in self.of_item.get((name, item.id), ()) if one.rater != but)
+        shown = (one for one in self.of_item.get((plan or name, item.id), ()) if one.rater != but)
         return sum(one.status == "rated" or (one.status == "open" and now - one.leased_at <= lease) for one in shown)
 
     def ratings(self) -> list[Rating]:
         """All answers that stand, in the order of time."""
-        rated = [shown for shown in self.presentations.values() if shown.status == "rated" and shown.answer]
-        return [_rating(shown) for shown in sorted(rated, key=lambda shown: (shown.closed_at, shown.id))]
+        return _ratings(self.presentations.values())
+
+    def skips(self) -> list[Rating]:
+        """Items that were skipped with a flag: no score, but a defect that somebody has reported."""
+        shown = [one for one in self.presentations.values() if one.status == "skipped" and one.flagged]
+        answers = [(one, Answer(flags=one.flagged)) for one in sorted(shown, key=lambda one: (one.closed_at, one.id))]
+        return [_rating(one, answer, skipped=True) for one, answer in answers]
 
     def ratings_beside(self, rater: str) -> list[Rating]:
         """The answers of a rater, and those of others to the same items: enough to judge this rater."""
         keys = {(shown.plan, shown.item.id) for shown in self.of_rater.get(rater, ())}
         shown = [one for key in sorted(keys) for one in self.of_item[key]]
-        return [_rating(one) for one in shown if one.status == "rated" and one.answer]
+        return _ratings(shown)
 
     # -- one method per kind of event --------------------------------------------------------------------------------
 
@@ -143,6 +154,9 @@ class State:
     def _plan(self, event: Event) -> None:
         self.plan = Plan.from_json(event.data)
         self.items = {item.id: item for item in self.plan.items}
+
+    def _unplayable(self, event: Event) -> None:
+        self.unplayable.add((str(event.data["plan"]), str(event.data["item"])))
 
     def _serve(self, event: Event) -> None:
         data = event.data
@@ -174,8 +188,10 @@ class State:
     def _submit(self, event: Event) -> None:
         self._play(event)
         shown = self._own(event)
-        shown.answer = Answer.from_json(event.data["answer"])
+        answer = Answer.from_json(event.data["answer"])
+        shown.answer = replace(answer, flags=tuple(dict.fromkeys((*answer.flags, *shown.flagged))))
         self._close(shown, "rated", event)
+        shown.first, shown.first_at = shown.first or shown.answer, shown.first_at or event.at
 
     def _edit(self, event: Event) -> None:
         shown = self._own(event)
@@ -184,8 +200,8 @@ class State:
 
     def _flag(self, event: Event) -> None:
         shown = self._own(event)
-        answer = shown.answer or Answer()
-        shown.answer = Answer(answer.scores, answer.choice, tuple(event.data["flags"]), answer.comment)
+        shown.flagged = tuple(event.data["flags"])
+        shown.answer = replace(shown.answer or Answer(), flags=shown.flagged)
 
     def _skip(self, event: Event) -> None:
         self._close(self._own(event), "skipped", event)
@@ -196,6 +212,7 @@ class State:
             return
         self.actions[event.rater].remove(shown.id)
         shown.status, shown.leased_at, shown.changed_by = "open", event.at, event.id
+        shown.flagged = ()  # the form shows them again, to be kept or taken away
 
     def _close(self, shown: Presentation, status: Literal["rated", "skipped"], event: Event) -> None:
         actions = self.actions.setdefault(event.rater, [])
@@ -211,9 +228,20 @@ class State:
         return shown
 
 
-def _rating(shown: Presentation) -> Rating:
-    answer = shown.answer
-    assert answer is not None
+def _ratings(presentations: Iterable[Presentation]) -> list[Rating]:
+    """The answers that stand. Of gold and trap items the first one does, whatever came later: otherwise one could
+    answer, see whether the ratings still count, and correct it."""
+    found = []
+    for shown in presentations:
+        judges = shown.item.kind in ("gold", "trap")
+        answer = shown.first if judges else shown.answer if shown.status == "rated" else None
+        if answer is not None:
+            found.append(_rating(shown, answer, at=shown.first_at if judges else shown.closed_at))
+    return sorted(found, key=lambda rating: (rating.at, rating.id))
+
+
+def _rating(shown: Presentation, answer: Answer, at: float | None = None, skipped: bool = False) -> Rating:
+    at = shown.closed_at if at is None else at
     return Rating(
         id=shown.id,
         rater=shown.rater,
@@ -225,7 +253,8 @@ def _rating(shown: Presentation) -> Rating:
         winner=shown.target(answer.choice) if answer.choice in ("a", "b") else None,
         flags=answer.flags,
         comment=answer.comment,
-        at=shown.closed_at,
+        at=at,
         seconds=sum(shown.seconds.values()),
-        took=shown.closed_at - shown.served_at,
+        took=at - shown.served_at,
+        skipped=skipped,
     )

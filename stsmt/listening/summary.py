@@ -30,7 +30,7 @@ def read_summary(folder: Path | str) -> dict[str, Any]:
     """
     events, damage = read_events(folder)
     state = replay(events)
-    return {**summary(state.ratings(), state.raters.values(), damage), "orphans": state.orphans}
+    return {**summary(state.ratings(), state.raters.values(), damage, state.skips()), "orphans": state.orphans}
 
 
 def replay(events: Iterable[Event]) -> State:
@@ -40,8 +40,13 @@ def replay(events: Iterable[Event]) -> State:
     return state
 
 
-def summary(ratings: Sequence[Rating], raters: Iterable[Rater], damage: Damage | None = None) -> dict[str, Any]:
-    """Everything at once. Excluded raters are left out of all numbers; those not yet known are in, and counted."""
+def summary(
+    ratings: Sequence[Rating], raters: Iterable[Rater], damage: Damage | None = None, skips: Iterable[Rating] = ()
+) -> dict[str, Any]:
+    """Everything at once; `skips` (with a flag) are in the table of flags only.
+
+    Excluded raters are left out of all numbers; those not yet known are in, and counted.
+    """
     known = list(raters)
     judged = standings(known, ratings)
     used = counted(ratings, judged)
@@ -52,7 +57,7 @@ def summary(ratings: Sequence[Rating], raters: Iterable[Rater], damage: Damage |
         "comparisons": comparison_table(used),
         "agreement": agreement_table(used),
         "anchors": anchor_table(used),
-        "flags": flag_table(used),
+        "flags": flag_table([*used, *counted(skips, judged)]),
         "raters": [_rater_row(rater, judged[rater.id], ratings) for rater in known],
         "standings": dict(Counter(standing.state for standing in judged.values())),
         "damage": (damage or Damage()).to_json(),

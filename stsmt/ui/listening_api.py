@@ -1,4 +1,4 @@
-"""The listening test for programs: /join, /next_item, /clip, /rate, /skip, /undo and /ratings_summary.
+"""The listening test for programs: /join, /check, /next_item, /clip, /rate, /skip, /undo and /ratings_summary.
 
 They go through the same checks as the page: what was not heard long enough cannot be rated.
 """
@@ -36,6 +36,22 @@ class ListeningEndpoints:
         """
         with shown_errors(visitor_language(visitor), page=False):
             return {"code": self._test.join(name, competence, consent)[1]}
+
+    def check(self, code: str, device: str, passed: bool, visitor: gr.Request) -> dict[str, Any]:
+        """Say how the sound is heard; needed once before the first item. It is stored and stands in the summary.
+
+        Args:
+            code: The rater's code.
+            device: "headphones" or "loudspeaker".
+            passed: Whether the rater can tell in which ear a tone is.
+
+        Returns:
+            Whether the rater may go on.
+        """
+        with shown_errors(visitor_language(visitor), page=False):
+            rater = self._test.resume(code).id
+            self._test.record_check(rater, passed, device)
+            return {"ready": self._test.is_ready(rater)}
 
     def next_item(self, code: str, visitor: gr.Request) -> dict[str, Any]:
         """The item to rate next: the one that is open, or a new one.
@@ -105,17 +121,18 @@ class ListeningEndpoints:
             self._test.skip(rater, item)
             return self._about(rater)
 
-    def undo(self, code: str, visitor: gr.Request) -> dict[str, Any]:
+    def undo(self, code: str, event: str, visitor: gr.Request) -> dict[str, Any]:
         """Take the last answer or skip back; the item is open again.
 
         Args:
             code: The rater's code.
+            event: An id of your own, so that sending it again takes nothing more back; or "".
 
         Returns:
             The item.
         """
         with shown_errors(visitor_language(visitor), page=False):
-            return {"item": _json(self._test.undo(self._test.resume(code).id))}
+            return {"item": _json(self._test.undo(self._test.resume(code).id, event or None))}
 
     def ratings_summary(self, visitor: gr.Request) -> dict[str, Any]:
         """Means by condition with intervals, comparisons, agreement, anchors, flags, and which raters count.
@@ -127,7 +144,7 @@ class ListeningEndpoints:
             return summarise(self._test)
 
     def _about(self, rater: str) -> dict[str, Any]:
-        return {"progress": vars(self._test.progress(rater)), "standing": self._test.standing(rater).to_json()}
+        return {"progress": vars(self._test.progress(rater)), "standing": self._test.standing(rater).to_rater()}
 
 
 def _json(shown: Shown | None) -> dict[str, Any] | None:
@@ -153,14 +170,16 @@ def listening_endpoints(test: ListeningTest) -> None:
             gr.Textbox(label=key) for key in ("code", "item", "event", "clip", "name", "competence")
         )
         consent, button, sound = gr.Checkbox(label="consent"), gr.Button(), gr.Audio(label="sound")
+        device, passed = gr.Textbox(label="device"), gr.Checkbox(True, label="passed")
         answer, played, found = gr.JSON({}, label="answer"), gr.JSON({}, label="played"), gr.JSON(label="result")
     calls: tuple[tuple[Any, list[Any], Any], ...] = (
         (served.join, [name, competence, consent], found),
+        (served.check, [code, device, passed], found),
         (served.next_item, [code], found),
         (served.clip, [code, item, clip], sound),
         (served.rate, [code, item, answer, played, event], found),
         (served.skip, [code, item], found),
-        (served.undo, [code], found),
+        (served.undo, [code, event], found),
         (served.ratings_summary, [], found),
     )
     for function, inputs, output in calls:

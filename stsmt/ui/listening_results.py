@@ -27,7 +27,7 @@ LEFT, WIDTH, ROW = 190, 560, 26  # of the plot, in its own units
 
 def summarise(test: ListeningTest) -> dict[str, Any]:
     """The summary of a running test."""
-    return summary(test.ratings(), test.raters(), test.damage)
+    return summary(test.ratings(), test.raters(), test.damage, test.skips())
 
 
 def results_section(test: ListeningTest) -> None:
@@ -55,7 +55,7 @@ def results(test: ListeningTest) -> Callable[[gr.Request], tuple[str, Any]]:
 
 def write_files(folder: Path, test: ListeningTest, found: dict[str, Any]) -> list[str]:
     """The files to download, in a folder of their own; earlier ones stay while somebody may be loading them."""
-    answers = rows_of(test.ratings(), test.raters())
+    answers = rows_of(test.ratings(), test.raters(), test.skips())
     contents = {
         "ratings.csv": as_csv(answers),
         "ratings.jsonl": as_lines(answers),

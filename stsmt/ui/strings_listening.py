@@ -177,7 +177,7 @@ LISTENING_SENTENCES: list[tuple[str, str]] = [
     ),
     (r"That was faster than the clips .*", "音声の長さより早すぎます。先に聞いてください。"),
     (r"What was played must .*", "再生の記録が正しくありません。もう一度再生してください。"),
-    (r"A pair without sound .*", "音声のない項目は評価できません。飛ばしてください。"),
+    (r"A pair without sound .*", "音声のない項目は評価できません。"),
     (r"There is no clip .*", "この項目にその音声はありません。"),
     (r"Please answer every question; .*", "すべての質問に答えてください。"),
     (r"These questions were not asked: .*", "尋ねていない質問への回答があります。"),

@@ -75,7 +75,7 @@ def test_a_program_can_rate_undo_skip_and_see_the_summary(running: tuple[Listeni
     assert soundfile.info(sound).duration == pytest.approx(SECONDS)
     receipt = rate(client, code, first, "simulated-event-1")
     assert rate(client, code, first, "simulated-event-1") == receipt
-    assert client.predict(code, api_name="/undo")["item"]["id"] == first["id"]
+    assert client.predict(code, "", api_name="/undo")["item"]["id"] == first["id"]
     assert client.predict(code, first["id"], api_name="/skip")["progress"]["skipped"] == 1
     second = client.predict(code, api_name="/next_item")["item"]
     assert second["id"] != first["id"]
