@@ -89,7 +89,7 @@ def count_left(state: State, rater: Rater, now: float) -> int:
     waiting = [s for s in served if s.status == "open" and has_room(state, s.item, rater.id, now)]
     free = {k: len([i for i in _candidates(state, rater, now, k) if i.id not in given]) for k in SERVED_KINDS}
     kinds, before = [shown.item.kind for shown in served], len(served)
-    counts = Counter(kinds)
+    counts: Counter[str] = Counter(kinds)
     while free["rating"] + free["comparison"] + free["anchor"]:
         due = [k for k in _behind(state, rater, counts) if free[k]]
         kind = due[0] if due else next(k for k in ("rating", "comparison", "anchor") if free[k])

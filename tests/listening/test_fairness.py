@@ -51,7 +51,8 @@ def test_what_is_left_falls_by_one_with_every_item_of_any_kind(tmp_path: Path) -
     stage = Stage(tmp_path, corpus=Corpus(30))
     golds = {f"p{i}": {"adequacy": 5} for i in range(20, 28)}
     stage.open(pair_ids=[f"p{i}" for i in range(20)], golds=golds, traps=5, gold_rate=0.2, trap_rate=0.2)
-    rater, seen, kinds = stage.rater(), [stage.test.progress(stage.rater()).left], set()
+    rater, kinds = stage.rater(), set()
+    seen = [stage.test.progress(rater).left]
     while (shown := stage.test.next(rater)) is not None:
         kinds.add(stage.item_of(shown).kind)
         stage.rate(rater, shown)

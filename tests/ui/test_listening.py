@@ -16,7 +16,7 @@ from gradio_client.exceptions import AppError
 
 from stsmt.listening.backup import BackupStatus
 from stsmt.listening.events import EventLog, read_events
-from stsmt.listening.plan import make_plan
+from stsmt.listening.plan import make_plan, starting_plan
 from stsmt.listening.protocol import ListeningTest
 from stsmt.translator import Translator
 from stsmt.ui import build_app, launch_options
@@ -222,3 +222,22 @@ def test_the_page_has_a_tab_only_with_a_test(tmp_path: Path, translator: Transla
     more = [b.label for b in build_app(translator, listening=Listening(test)).blocks.values() if isinstance(b, gr.Tab)]
     assert len(more) == len(labels) + 1
     assert "listening_tab" in TEXTS
+
+
+def test_a_program_gets_through_a_plan_that_nobody_has_changed(tmp_path: Path, translator: Translator) -> None:
+    corpus = Corpus(6, seconds=SECONDS)
+    test = ListeningTest(corpus, EventLog(tmp_path), starting_plan(corpus, corpus.pair_ids()))
+    app, url = serve(test, translator)
+    try:
+        client = Client(url, verbose=False)
+        code = join(client)
+        with pytest.raises(AppError, match="headphone check"):
+            client.predict(code, api_name="/next_item")
+        with pytest.raises(AppError, match="headphones or a loudspeaker"):
+            client.predict(code, "a can on a string", True, api_name="/check")
+        assert client.predict(code, "headphones", True, api_name="/check") == {"ready": True}
+        given = client.predict(code, api_name="/next_item")
+        assert set(given["standing"]) == {"state", "reasons"}
+        assert rate(client, code, given["item"])["event"]
+    finally:
+        app.close(verbose=False)
