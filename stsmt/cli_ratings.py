@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any
 
+from stsmt.cli_plan import add_plan, run_plan
 from stsmt.settings import Settings
 
 
@@ -19,8 +20,9 @@ def add_ratings(verbs: Any) -> None:
     into = actions.add_parser("import", help="add the events of another folder; those already here stay as they are")
     into.add_argument("source", metavar="FROM", help="a folder of ratings, or one file events-….jsonl")
     actions.add_parser("refill", help="ask for more answers in place of those that do not count")
-    for action in actions.choices.values():
-        action.set_defaults(run=run_ratings)
+    add_plan(actions)
+    for name, action in actions.choices.items():
+        action.set_defaults(run=run_plan if name == "plan" else run_ratings)
         action.add_argument("--ratings", metavar="DIR", help="folder of ratings (default: STSMT_RATINGS, or ratings)")
 
 

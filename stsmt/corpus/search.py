@@ -338,6 +338,20 @@ class Corpus:
         before, after = ([row["id"] for row in self._rows(places)] for places in sides)
         return before, after
 
+    def values(self, column: str, ids: Sequence[str], kind: str | None = None) -> dict[str, Any]:
+        """What a column says of each of these pairs, in their order; ids that are not here are left out.
+
+        Raises:
+            UserError: if there is no such column (or none of this kind).
+        """
+        if column not in self.columns or kind not in (None, self.columns[column].kind):
+            raise UserError(
+                f"There is no column {column!r} of {kind or 'pairs'}s; they are: {', '.join(self.columns)}."
+            )
+        query = f"SELECT id, {self.columns[column].sql} FROM pairs WHERE id IN (SELECT unnest(?))"
+        found = dict(self._execute(query, [list(ids)]).fetchall())
+        return {id: found[id] for id in ids if id in found}
+
     def sample(self, filters: Sequence[Filter], n: int, seed: int, text: str = "") -> list[str]:
         """At most `n` ids of pairs that pass, drawn by the seed: the same from the same pairs, wherever they stand."""
         where, bound = self._where(text, filters)

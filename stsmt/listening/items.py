@@ -64,6 +64,16 @@ class PairItems:
         return self.compared(self.pair(pair_id))
 
 
+def speaker_of(pair: Any) -> str:
+    """What pairs are compared by: who speaks the target."""
+    return " ".join(filter(None, (pair.target.model, pair.target.voice))) or "unknown"
+
+
+def silent_items(pair: Callable[[str], Any]) -> PairItems:
+    """Pairs to plan with, which needs no sound."""
+    return PairItems(tuple, pair, lambda pair, side: None, speaker_of)
+
+
 @dataclass(frozen=True)
 class Clip:
     """One side of a pair; `backwards` plays it in reverse, which nobody can find natural (for traps)."""
@@ -115,8 +125,15 @@ def make_item(
     overlap: int | None = 3,
     expected: Mapping[str, tuple[int, int]] | None = None,
 ) -> Item:
-    """An item about the targets of `pair_ids`, which share the source of the first."""
+    """An item about the targets of `pair_ids`, which share the source of the first.
+
+    Raises:
+        UserError: if there is no such pair, or two to compare have different sources or directions.
+    """
     first = pair_ids[0]
+    said = {(items.text(p, "source"), items.language(p, "source"), items.language(p, "target")) for p in pair_ids}
+    if len(said) > 1:
+        raise UserError(f"{' and '.join(pair_ids)} cannot be compared: they do not translate the same sentence.")
     return Item(
         id=":".join((kind, *pair_ids)),
         kind=kind,

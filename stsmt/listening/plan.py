@@ -7,7 +7,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from stsmt.errors import UserError
 from stsmt.listening.items import Item, Items, gold, make_item, training, trap
@@ -93,27 +93,41 @@ def starting_plan(
 
     `golds`: pairs whose scores are obvious, by question; the first of them are practised on.
     """
-    known = dict(golds or {})
-    practice = {pair_id: known.pop(pair_id) for pair_id in list(known)[: min(3, len(known) // 2)]}
+    known, practice = practised(golds or {})
     chosen = stratified([p for p in pair_ids if p not in known and p not in practice], items.condition, count)
     return make_plan(items, "start", chosen, golds=known, trainings=practice, traps=count // 10)
 
 
-# What a planted defect makes obvious. Not `wrong_language`: a source said again keeps all its meaning.
-PLANTED = {"wrong_translation": {"adequacy": 1}, "swapped_audio": {"adequacy": 1}}
-SOUND = {"adequacy": 5}
+# What a planted defect makes obvious: about the meaning, or about the sound, for which one language is enough.
+# Not `wrong_language`: a source said again keeps all its meaning.
+MEANING = {"wrong_translation": {"adequacy": 1}, "swapped_audio": {"adequacy": 1}}
+SOUND = {"loop": {"naturalness": 1}, "noise": {"naturalness": 1}}
+RIGHT = {"adequacy": 5}
+PRACTICE = 5  # about as many as ITU-T P.808 shows before a test
+
+Scores = Mapping[str, int]
+T = TypeVar("T")
 
 
-def planted_golds(
-    planted: Iterable[tuple[str, str | None]], count: int = 20, seed: int = 0
-) -> dict[str, dict[str, int]]:
-    """Golds from pair ids and what was planted in them (None: nothing): half of them bad, half of them good."""
-    rows = sorted(planted, key=lambda row: row[0])
-    bad = sample([pair_id for pair_id, defect in rows if defect in PLANTED], count // 2, seed)
-    good = sample([pair_id for pair_id, defect in rows if defect is None], count // 2, seed)
-    defects = dict(rows)
-    alternating = [pair_id for both in zip(bad, good) for pair_id in both]
-    return {pair_id: PLANTED.get(str(defects[pair_id]), SOUND) for pair_id in alternating}
+def planted_golds(planted: Iterable[tuple[str, str | None]], count: int = 20, seed: int = 0) -> dict[str, Scores]:
+    """Golds from pair ids and what was planted in them (None: nothing): wrong, right and spoiled ones take turns."""
+    rows, groups = sorted(planted, key=lambda row: row[0]), []
+    for obvious in (MEANING, {"": RIGHT}, SOUND):
+        scores = {pair_id: obvious[defect or ""] for pair_id, defect in rows if (defect or "") in obvious}
+        groups.append([(pair_id, scores[pair_id]) for pair_id in sample(list(scores), count, seed)])
+    return dict(taking_turns(groups)[:count])
+
+
+def taking_turns(groups: Sequence[Sequence[T]]) -> list[T]:
+    """The first of each group, then the second of each that has one, and so on."""
+    return [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
+
+
+def practised(golds: Mapping[str, Scores]) -> tuple[dict[str, Scores], dict[str, Scores]]:
+    """(golds, practice): the first of them are practised on, at most half."""
+    known = dict(golds)
+    practice = {pair_id: known.pop(pair_id) for pair_id in list(known)[: min(PRACTICE, len(known) // 2)]}
+    return known, practice
 
 
 def _traps(items: Items, pair_ids: Sequence[str], count: int, seed: int) -> list[Item]:
@@ -148,10 +162,7 @@ def stratified(pair_ids: Sequence[str], stratum: Callable[[str], object], count:
     strata: dict[object, list[str]] = {}
     for pair_id in sample(pair_ids, len(pair_ids), seed):
         strata.setdefault(stratum(pair_id), []).append(pair_id)
-    queues = [strata[key] for key in sorted(strata, key=str)]
-    depth = max(map(len, queues), default=0)
-    rows = (queue[i] for i in range(depth) for queue in queues if i < len(queue))
-    return [pair_id for pair_id, _ in zip(rows, range(count))]
+    return taking_turns([strata[key] for key in sorted(strata, key=str)])[:count]
 
 
 def borderline(values: Mapping[str, float | None], threshold: float, count: int) -> list[str]:

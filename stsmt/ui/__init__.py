@@ -1,5 +1,6 @@
 """The app: `build_app` lays it out, `launch_options` say how it is served. It knows Gradio and the translator only."""
 
+import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,13 @@ def build_app(
     on_send: Callable[[list[str]], int] | None = None,
     ratings_of: Callable[[str], Sequence[RatingSummary]] | None = None,
     listening: Listening | None = None,
+    no_listening: str = "",
 ) -> gr.Blocks:
     """The whole page; `examples` is a folder with clips and their `examples.json`.
 
     With a `corpus` there is a tab to browse it: `on_send` takes the ids of pairs that somebody wants rated and returns
-    how many it took, `ratings_of` tells what raters said of a pair. With a `listening` test there is one for it.
+    how many it took, `ratings_of` tells what raters said of a pair. With a `listening` test there is one for it, or
+    the sentence `no_listening` in its place.
     """
     studio = Studio(
         memory=Memory(translator),
@@ -65,6 +68,9 @@ def build_app(
             if listening is not None:
                 with gr.Tab(label("listening_tab"), id="listening"):
                     listening_tab(listening)
+            elif no_listening:
+                with gr.Tab(label("listening_tab"), id="listening"):
+                    gr.HTML(f'<p role="alert">{html.escape(no_listening)}</p>')
             with gr.Tab(label("tab_about"), id="about"):
                 about(translator.card)
         endpoints(studio.memory, live.MODEL)

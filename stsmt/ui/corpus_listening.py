@@ -1,5 +1,6 @@
 """Where the corpus and the listening test meet: pairs as items to rate, ratings as part of a pair's page."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from stsmt.codec import Codec
 from stsmt.corpus.search import Corpus
 from stsmt.errors import UserError
-from stsmt.listening.items import PairItems
+from stsmt.listening.items import PairItems, speaker_of
 from stsmt.listening.plan import Plan, planted_golds, starting_plan
 from stsmt.listening.planted import read_planted
 from stsmt.listening.protocol import ListeningTest
@@ -16,16 +17,13 @@ from stsmt.ui.corpus_view import RatingSummary
 from stsmt.ui.listening import Listening, open_listening
 from stsmt.ui.sounds import Sounds, decoder
 
+log = logging.getLogger(__name__)
 DRAWN = 150  # pairs to choose the first round from
 
 
 def corpus_items(corpus: Corpus, codec: Codec) -> PairItems:
     """The pairs of a corpus as items; they are compared by who speaks the target."""
-
-    def speaker(pair: Any) -> str:
-        return " ".join(filter(None, (pair.target.model, pair.target.voice))) or "unknown"
-
-    return PairItems(lambda: corpus.sample([], DRAWN, seed=0), corpus.pair, Sounds(decoder(codec)).of, speaker)
+    return PairItems(lambda: corpus.sample([], DRAWN, seed=0), corpus.pair, Sounds(decoder(codec)).of, speaker_of)
 
 
 def listening_of(
@@ -51,11 +49,14 @@ def listening_of(
 def rated_corpus(corpus: Corpus, codec: Codec, settings: Settings) -> dict[str, Any]:
     """What `build_app` takes beside a corpus, so that its pairs can be rated.
 
-    Raises:
-        UserError: if the folder of ratings cannot be used.
+    Where the folder of ratings cannot be used, the app does without and says why in the test's place.
     """
     repository, login = settings.ratings_repository, settings.login
-    listening = listening_of(corpus, codec, settings.ratings, bundled=CORPUS, repository=repository, login=login)
+    try:
+        listening = listening_of(corpus, codec, settings.ratings, bundled=CORPUS, repository=repository, login=login)
+    except UserError as error:
+        log.warning("Nobody can rate: %s", error)
+        return {"no_listening": str(error)}
     return {"listening": listening, "on_send": listening.test.add, "ratings_of": ratings_of(listening.test)}
 
 
@@ -63,7 +64,11 @@ def ratings_of(test: ListeningTest) -> Callable[[str], Sequence[RatingSummary]]:
     """What the page of a pair shows of its ratings."""
 
     def found(pair_id: str) -> list[RatingSummary]:
-        means = test.means(pair_id)
+        try:
+            means = test.means(pair_id)
+        except UserError as error:  # the folder of ratings has gone: the pair itself can still be looked at
+            log.warning("Ratings cannot be read: %s", error)
+            return []
         return [RatingSummary(name, mean.n, mean.value, mean.low, mean.high) for name, mean in means.items()]
 
     return found

@@ -20,7 +20,9 @@ RATE = 16000
 
 @dataclass
 class Corpus:
-    """`count` pairs p0, p1 …: every other one from Japanese; conditions good and bad in turn; tones of `seconds`."""
+    """`count` pairs p0, p1 …: every other one from Japanese; conditions good and bad in turn; tones of `seconds`;
+    all of the same sentence, so that any two from one language can be compared.
+    """
 
     count: int = 6
     seconds: float = 1.0
@@ -35,7 +37,7 @@ class Corpus:
         return Audio((0.1 * np.sin(2 * np.pi * pitch * t)).astype(np.float32), RATE)
 
     def text(self, pair_id: str, side: Side) -> str:
-        return f"{pair_id} {side}"
+        return "the same sentence" if side == "source" else f"{pair_id} {side}"
 
     def language(self, pair_id: str, side: Side) -> Language:
         from_japanese = not (self.both_ways and _number(pair_id) % 2)

@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stsmt.errors import UserError
-from stsmt.listening.items import PairItems
+from stsmt.listening.assignment import questions_for
+from stsmt.listening.items import PairItems, make_item
 from stsmt.listening.plan import borderline, make_plan, planted_golds, sample, starting_plan, stratified, suspected
+from stsmt.listening.questions import COMPETENCES
+from stsmt.listening.raters import Rater
 from tests.listening.corpus import Clock, Corpus, Stage, answer, whole
 
 
@@ -197,12 +200,28 @@ def test_a_trap_mismatches_pairs_of_one_direction() -> None:
 
 def test_planted_defects_give_golds_and_a_plan_to_start_with() -> None:
     corpus = Corpus(30)
-    planted = [(f"p{i}", "wrong_translation" if i % 3 == 0 else "noise" if i == 1 else None) for i in range(30)]
-    golds = planted_golds(planted, 8)
-    assert sorted(scores["adequacy"] for scores in golds.values()) == [1, 1, 1, 1, 5, 5, 5, 5]
+    kinds = {0: "wrong_translation", 1: "noise", 2: "truncation"}
+    golds = planted_golds([(f"p{i}", kinds.get(i % 5)) for i in range(30)], 12)
+    obvious = Counter(next(iter(scores.items())) for scores in golds.values())
+    assert obvious == {("adequacy", 1): 4, ("adequacy", 5): 4, ("naturalness", 1): 4}
+    assert not {pair_id for pair_id in golds if int(pair_id[1:]) % 5 == 2}
     plan = starting_plan(corpus, list(corpus.pair_ids()), golds, count=10)
-    kinds = Counter(item.kind for item in plan.items)
-    assert kinds == {"rating": 10, "gold": 5, "training": 3, "trap": 1}
+    assert Counter(item.kind for item in plan.items) == {"rating": 10, "gold": 7, "training": 5, "trap": 1}
+
+
+def test_who_understands_one_language_practises_and_meets_golds_too() -> None:
+    corpus = Corpus(30, both_ways=True)
+    golds = planted_golds([(f"p{i}", "noise" if i < 8 else None) for i in range(30)], 16)
+    plan = starting_plan(corpus, list(corpus.pair_ids()), golds)
+    for competence in COMPETENCES:
+        rater = Rater("r", "simulated", competence, "c", joined_at=0.0)
+        kinds = {item.kind for item in plan.items if questions_for(rater, item, plan)}
+        assert {"training", "gold", "rating"} <= kinds
+
+
+def test_what_is_compared_must_translate_the_same_sentence() -> None:
+    with pytest.raises(UserError, match="p0 and p1 cannot be compared"):
+        make_item(Corpus(2, both_ways=True), "comparison", ("p0", "p1"))
 
 
 def test_items_can_be_made_of_any_corpus() -> None:

@@ -1,5 +1,7 @@
 """The bundled corpus as a listening test."""
 
+import html
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,10 @@ from stsmt.corpus.search import Corpus, open_corpus
 from stsmt.listening.planted import read_planted
 from stsmt.settings import CORPUS, Settings
 from stsmt.translator import Translator
+from stsmt.ui import build_app
 from stsmt.ui.corpus_listening import listening_of, rated_corpus
+from tests.corpus.conftest import index
+from tests.corpus.pairs import make_pairs
 
 needs_corpus = pytest.mark.skipif(not CORPUS.is_file(), reason="the bundled corpus is not there")
 
@@ -43,3 +48,14 @@ def test_pairs_can_be_sent_to_the_test_and_show_their_ratings(
 
 def test_without_a_hidden_column_nothing_is_planted(tmp_path: Path) -> None:
     assert read_planted(tmp_path / "nothing.parquet") == []
+
+
+def test_without_a_folder_for_ratings_the_app_says_so_and_works(tmp_path: Path, translator: Translator) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    index(tmp_path, make_pairs(3)).close()
+    corpus = Corpus(tmp_path / "corpus.duckdb")
+    given = rated_corpus(corpus, translator.codec, replace(Settings(), ratings=str(tmp_path / "taken")))
+    assert set(given) == {"no_listening"}
+    page = str(build_app(translator, corpus=corpus, **given).get_config_file())
+    assert html.escape(given["no_listening"]) in page and "tab_corpus" in page
+    corpus.close()
