@@ -59,15 +59,17 @@ class Backup:
         self._api, self.repository, self.folder = api or HfApi(), repository, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.merged = pull(self._api, repository, self.folder)
-        self._scheduler = _Scheduler(
-            repo_id=repository,
-            repo_type="dataset",
-            private=True,
-            folder_path=self.folder,
-            allow_patterns=PATTERN,
-            every=minutes,
-            hf_api=self._api,
-        )
+        options: dict[str, Any] = {"allow_patterns": PATTERN, "every": minutes, "hf_api": self._api}
+        try:
+            self._scheduler = _Scheduler(
+                repo_id=repository, repo_type="dataset", private=True, folder_path=self.folder, **options
+            )
+        except (HfHubHTTPError, OSError, ValueError) as error:  # no token, a wrong one, or a name that cannot be
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(
+                f"The dataset {repository} cannot keep the ratings ({reason}); "
+                "check STSMT_RATINGS_REPOSITORY and HF_TOKEN."
+            ) from None
         self.lock = self._scheduler.lock
 
     def push(self) -> Future[Any]:

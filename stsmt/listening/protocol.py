@@ -344,8 +344,8 @@ class ListeningTest:
         Raises:
             UserError: if a pair does not exist.
         """
+        made = [make_item(self.items, "rating", (pair_id,), overlap=overlap) for pair_id in pair_ids]  # others go on
         with self._turn():
-            made = [make_item(self.items, "rating", (pair_id,), overlap=overlap) for pair_id in pair_ids]
             new = [item for item in {item.id: item for item in made}.values() if item.id not in self._state.items]
             if new:
                 self._record(Event("plan", "", replace(self._plan, items=(*self._plan.items, *new)).to_json()))

@@ -5,6 +5,7 @@ One visitor's page goes through three rooms (door, check, form) and an end. What
 """
 
 import html
+import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -109,6 +110,8 @@ def open_listening(
 def listening_tab(listening: Listening) -> None:
     """Lay the tab out, connect it, and register its endpoints."""
     gr.HTML("", js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_classes="quiet")
+    if os.environ.get("SPACE_ID") and listening.backup is None:
+        gr.Markdown(word("kept_nowhere"))
     page = _page(listening.login)
     listening_endpoints(listening.test)  # before the page's handlers, which would take the endpoints' names
     _connect(page, Desk(listening, page))

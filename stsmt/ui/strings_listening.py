@@ -128,7 +128,10 @@ Put your headphones on and play the tone. Set the volume so that it is comfortab
     "reason_variance": ("nearly all scores are the same", "ほとんど同じ点数ばかり"),
     "reason_pace": ("the answers come too fast", "回答が速すぎる"),
     "reason_correlation": ("the scores do not go with those of others", "ほかの人の評価と合わない"),
-    "saved_here": ("Answers are saved on this computer.", "回答はこのコンピューターに保存されます。"),
+    "kept_nowhere": (
+        "This Space forgets all answers when it restarts: its owner must name a dataset in STSMT_RATINGS_REPOSITORY.",
+        "このSpaceは再起動すると回答をすべて失います。所有者がSTSMT_RATINGS_REPOSITORYにデータセットを指定する必要があります。",
+    ),
     "backup_age": ("Last backup {minutes} min ago.", "最後のバックアップ：{minutes}分前"),
     "backup_never": ("No backup yet.", "まだバックアップされていません。"),
     "backup_failed": ("The last backup failed: {failure}", "最後のバックアップに失敗しました：{failure}"),

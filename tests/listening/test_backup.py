@@ -114,3 +114,12 @@ def test_without_the_earlier_ratings_it_does_not_start(tmp_path: Path) -> None:
     hub.broken = True
     with pytest.raises(UserError, match="cannot be fetched"):
         Backup(tmp_path / "here", "somebody/ratings", api=hub)
+
+
+def test_a_dataset_that_may_not_be_written_gets_a_sentence(tmp_path: Path) -> None:
+    class Locked(FolderHub):
+        def create_repo(self, repo_id: str, **options: Any) -> Any:  # type: ignore[override]
+            raise OSError("401 Unauthorized")
+
+    with pytest.raises(UserError, match=r"somebody/ratings cannot keep the ratings \(401 Unauthorized\); check"):
+        Backup(tmp_path / "here", "somebody/ratings", api=Locked(tmp_path / "hub"))

@@ -10,7 +10,7 @@ import gradio as gr
 import pytest
 
 from stsmt.listening.events import read_events
-from stsmt.ui.listening import Desk, Listening, Page, Session, _page, open_listening
+from stsmt.ui.listening import Desk, Listening, Page, Session, _page, listening_tab, open_listening
 from stsmt.ui.rating_form import RatingForm
 from stsmt.ui.strings import TEXTS
 from tests.listening.corpus import Corpus, Stage
@@ -193,3 +193,15 @@ def test_every_scale_has_words_for_its_five_steps() -> None:
     for name in ("adequacy", "naturalness", "source_quality", "voice_similarity"):
         for step in range(1, 6):
             assert all(words.startswith(str(step)) for words in TEXTS[f"listening_{name}_{step}"])
+
+
+@pytest.mark.parametrize(("space", "warned"), [("somebody/stsmt", True), ("", False)])
+def test_a_space_that_keeps_no_ratings_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str, warned: bool
+) -> None:
+    monkeypatch.setenv("SPACE_ID", space)
+    stage = Stage(tmp_path)
+    stage.open()
+    with gr.Blocks() as app:
+        listening_tab(Listening(stage.test))
+    assert ("kept_nowhere" in str(app.get_config_file())) == warned
