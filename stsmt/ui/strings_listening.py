@@ -180,6 +180,11 @@ LISTENING_SENTENCES: list[tuple[str, str]] = [
     ),
     (r"That was faster than the clips .*", "音声の長さより早すぎます。先に聞いてください。"),
     (r"What was played must .*", "再生の記録が正しくありません。もう一度再生してください。"),
+    (r".* cannot be compared: .*", "比較できません：同じ文の訳ではありません。"),
+    (
+        r"The dataset (.*) cannot keep the ratings \((.*)\); .*",
+        "データセット\\1に評価を保存できません（\\2）。STSMT_RATINGS_REPOSITORYとHF_TOKENを確かめてください。",
+    ),
     (r"A pair without sound .*", "音声のない項目は評価できません。"),
     (r"There is no clip .*", "この項目にその音声はありません。"),
     (r"Please answer every question; .*", "すべての質問に答えてください。"),
