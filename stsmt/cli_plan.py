@@ -88,7 +88,7 @@ def plan_of(corpus: "Corpus", items: "PairItems", options: argparse.Namespace) -
     planted = read_planted(CORPUS)
     known = {pair_id for pair_id, _ in planted} & set(corpus.values("split", [pair_id for pair_id, _ in planted]))
     golds = planted_golds([row for row in planted if row[0] in known])
-    golds, trainings = practised(golds)
+    golds, trainings = practised(items, golds)
     chosen = choose(corpus, options)
     plan = make_plan(
         items,

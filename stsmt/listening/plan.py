@@ -93,7 +93,7 @@ def starting_plan(
 
     `golds`: pairs whose scores are obvious, by question; the first of them are practised on.
     """
-    known, practice = practised(golds or {})
+    known, practice = practised(items, golds or {})
     chosen = stratified([p for p in pair_ids if p not in known and p not in practice], items.condition, count)
     return make_plan(items, "start", chosen, golds=known, trainings=practice, traps=count // 10)
 
@@ -123,11 +123,18 @@ def taking_turns(groups: Sequence[Sequence[T]]) -> list[T]:
     return [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
 
 
-def practised(golds: Mapping[str, Scores]) -> tuple[dict[str, Scores], dict[str, Scores]]:
-    """(golds, practice): the first of them are practised on, at most half."""
-    known = dict(golds)
-    practice = {pair_id: known.pop(pair_id) for pair_id in list(known)[: min(PRACTICE, len(known) // 2)]}
-    return known, practice
+def practised(items: Items, golds: Mapping[str, Scores]) -> tuple[dict[str, Scores], dict[str, Scores]]:
+    """(golds, practice): the first of them are practised on, and one on sound for who understands one language only.
+
+    At most half of the golds are taken.
+    """
+    sounds: dict[str, str] = {}
+    for pair_id, scores in golds.items():
+        if "adequacy" not in scores:
+            sounds.setdefault(items.language(pair_id, "target"), pair_id)
+    chosen = list(dict.fromkeys([*sounds.values(), *golds]))[: min(PRACTICE, len(golds) // 2)]
+    known = {pair_id: scores for pair_id, scores in golds.items() if pair_id not in chosen}
+    return known, {pair_id: golds[pair_id] for pair_id in golds if pair_id in chosen}
 
 
 def _traps(items: Items, pair_ids: Sequence[str], count: int, seed: int) -> list[Item]:

@@ -211,7 +211,8 @@ def test_planted_defects_give_golds_and_a_plan_to_start_with() -> None:
 
 def test_who_understands_one_language_practises_and_meets_golds_too() -> None:
     corpus = Corpus(30, both_ways=True)
-    golds = planted_golds([(f"p{i}", "noise" if i < 8 else None) for i in range(30)], 16)
+    kinds = {0: "wrong_translation", 1: "noise"}
+    golds = planted_golds([(f"p{i}", kinds.get(i % 5)) for i in range(30)], 20)
     plan = starting_plan(corpus, list(corpus.pair_ids()), golds)
     for competence in COMPETENCES:
         rater = Rater("r", "simulated", competence, "c", joined_at=0.0)
