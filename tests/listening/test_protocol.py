@@ -105,7 +105,8 @@ def test_who_understands_only_the_source_is_asked_about_it_or_not_at_all(stage: 
 
 def test_nothing_that_a_rater_sees_tells_the_pair_or_the_system(stage: Stage) -> None:
     stage.open(golds={"p0": {"adequacy": 5}}, traps=1)
-    seen = str(stage.served(stage.rater()).to_json())
+    shown = stage.served(stage.rater())
+    seen = str(shown.to_json()).replace(shown.id, "")  # random letters, which may spell a word
     assert not any(word in seen for word in ("good", "bad", "p0", "p1", "gold", "trap", "rating"))
 
 
