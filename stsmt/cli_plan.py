@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stsmt.listening.plan import Plan
 
 DRAWN = 5000  # pairs among which strata and borderline cases are looked for
+LEAST_RATE, MOST_RATE = 0.01, 0.5  # of special items
 EXAMPLES = """\
 examples:
   stsmt ratings plan round-2 --n 200 --stratify target_voice --double 0.2:5
@@ -85,6 +86,9 @@ def plan_of(corpus: "Corpus", items: "PairItems", options: argparse.Namespace) -
 
     if options.n < 0 or options.overlap < 1 or options.seed < 0:
         raise UserError("--n and --seed must be at least 0 and --overlap at least 1.")
+    rates = {name: getattr(options, name) for name in ("gold_rate", "trap_rate", "anchor_rate")}
+    if not all(rate == 0 or LEAST_RATE <= rate <= MOST_RATE for rate in rates.values()):
+        raise UserError(f"The rates of gold, trap and anchor items must be 0, or between {LEAST_RATE} and {MOST_RATE}.")
     planted = read_planted(CORPUS)
     known = {pair_id for pair_id, _ in planted} & set(corpus.values("split", [pair_id for pair_id, _ in planted]))
     golds = planted_golds([row for row in planted if row[0] in known])
@@ -102,7 +106,8 @@ def plan_of(corpus: "Corpus", items: "PairItems", options: argparse.Namespace) -
         anchors=[id for (id,) in read_ids(options.anchors, 1)],
         traps=round(options.trap_rate * len(chosen)),
         optional=tuple(options.optional),
-        **{name: getattr(options, name) for name in ("gold_rate", "trap_rate", "anchor_rate", "seed")},
+        seed=options.seed,
+        **rates,
     )
     if not any(item.kind in ("rating", "comparison", "anchor") for item in plan.items):
         raise UserError("Nothing would be rated: no pair passes, or --n is 0 without --compare or --anchors.")

@@ -85,7 +85,7 @@ def test_other_ways_to_choose(db: Path, how: list[str]) -> None:
         (["--borderline", "duration_ratio=near"], "needs a number, not 'near'"),
         (["--where", "colour = red"], "colour"),
         (["--optional", "beauty"], "Optional questions are"),
-        (["--gold-rate", "0.9"], "between 0 and 0.5"),
+        *((["--trap-rate", rate], "must be 0, or between 0.01 and 0.5") for rate in ("0.9", "-0.5", "nan", "1e-320")),
         (["--compare", "missing.txt"], "missing.txt cannot be read"),
     ],
 )

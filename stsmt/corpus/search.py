@@ -345,9 +345,8 @@ class Corpus:
             UserError: if there is no such column (or none of this kind).
         """
         if column not in self.columns or kind not in (None, self.columns[column].kind):
-            raise UserError(
-                f"There is no column {column!r} of {kind or 'pairs'}s; they are: {', '.join(self.columns)}."
-            )
+            usable = [name for name, known in self.columns.items() if kind in (None, known.kind)]
+            raise UserError(f"There is no column {column!r} to choose by; there are: {', '.join(usable)}.")
         query = f"SELECT id, {self.columns[column].sql} FROM pairs WHERE id IN (SELECT unnest(?))"
         found = dict(self._execute(query, [list(ids)]).fetchall())
         return {id: found[id] for id in ids if id in found}
