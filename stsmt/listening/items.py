@@ -107,6 +107,12 @@ class Item:
     expected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     spare: int = 0
 
+    def clip(self, name: str, swapped: bool) -> Clip:
+        """What is heard as `source`, `target`, `a` or `b`; `swapped`: the second target is A."""
+        if name == "source":
+            return self.source
+        return self.targets[int((name == "b") != swapped) if name in ("a", "b") else 0]
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

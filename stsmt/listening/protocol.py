@@ -4,21 +4,22 @@ Buttons, keyboard and programs all come through `ListeningTest`, so that nobody 
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
 from stsmt.listening.answers import check_answer
-from stsmt.listening.assignment import count_left, has_room, next_item, questions_for
-from stsmt.listening.events import ID, Damage, Event, EventLog
-from stsmt.listening.items import Item, Items, make_item
-from stsmt.listening.plan import Plan, fraction
-from stsmt.listening.playback import check_heard, joined, read_ranges
+from stsmt.listening.assignment import count_left, has_room
+from stsmt.listening.events import Damage, Event, EventLog
+from stsmt.listening.items import Clip, Items, make_item
+from stsmt.listening.ledger import Ledger
+from stsmt.listening.offers import Offer, best_offer
+from stsmt.listening.plan import Plan
+from stsmt.listening.playback import Range, check_heard, joined, read_ranges
 from stsmt.listening.quality import Standing, standing, standings
-from stsmt.listening.questions import CONSENT, LABELS, heard_for
+from stsmt.listening.questions import CONSENT
 from stsmt.listening.raters import (
     Rater,
     check_competence,
@@ -28,20 +29,21 @@ from stsmt.listening.raters import (
     new_code,
 )
 from stsmt.listening.replies import Progress, Receipt, Shown, receipt_of, shown_of
-from stsmt.listening.state import Answer, Presentation, Rating, State
-from stsmt.listening.statistics import Interval
-from stsmt.listening.summary import counted, pair_means
+from stsmt.listening.state import Answer, Presentation, Rating
+from stsmt.listening.summary import PairRatings, counted, pair_ratings
 
 RENEW_SECONDS = 30.0  # a lease is written down again when it is this old, far below any lease's length
 CHECK_TRIES = 3  # of the headphone check; who fails them all may go on, and the summary says so
+
+Length = float | str  # of a clip in seconds, or why it cannot be played
 
 
 class ListeningTest:
     """One folder of events, one corpus; safe to use from many threads and beside other processes."""
 
     def __init__(self, items: Items, log: EventLog, plan: Plan | None = None) -> None:
-        self.items, self._log, self._state = items, log, State()
-        with self._turn():
+        self.items, self._ledger = items, Ledger(log)
+        with self._ledger.turn():
             if plan is not None:
                 self.start_round(plan)
 
@@ -80,94 +82,90 @@ class ListeningTest:
             raise UserError("Please agree to the use of your ratings first.")
         data = {"name": check_name(name), "competence": check_competence(competence), "credential": credential}
         rater = f"r-{uuid.uuid4().hex[:12]}"
-        with self._turn():
+        with self._ledger.turn() as state:
             known = self._find(credential)
             if known is not None:
                 return known
-            self._record(Event("join", rater, {**data, "consent": CONSENT}))
-            return self._state.raters[rater]
+            self._ledger.record(Event("join", rater, {**data, "consent": CONSENT}))
+            return state.raters[rater]
 
     def _find(self, credential: str) -> Rater | None:
-        with self._turn():
-            return next((r for r in self._state.raters.values() if r.credential == credential), None)
+        with self._ledger.turn() as state:
+            return next((r for r in state.raters.values() if r.credential == credential), None)
 
     def record_check(self, rater: str, passed: bool, device: str) -> Rater:
         """Whether a rater heard on which side a tone was, and what is worn ("headphones", "loudspeaker")."""
         if device not in ("headphones", "loudspeaker"):
             raise UserError("Please say whether you use headphones or a loudspeaker.")
-        with self._turn():
-            self._record(Event("check", self._rater(rater).id, {"passed": bool(passed), "device": device}))
-            return self._rater(rater)
+        with self._ledger.turn():
+            self._ledger.record(
+                Event("check", self._ledger.rater(rater).id, {"passed": bool(passed), "device": device})
+            )
+            return self._ledger.rater(rater)
 
     def is_ready(self, rater: str) -> bool:
         """Whether the headphone check is done (or not wanted)."""
-        with self._turn():
-            return self._ready(self._rater(rater))
+        with self._ledger.turn():
+            return self._ready(self._ledger.rater(rater))
 
     def _ready(self, rater: Rater) -> bool:
-        return not self._plan.needs_check or rater.checked or rater.checks >= CHECK_TRIES
+        return not self._ledger.plan.needs_check or rater.checked or rater.checks >= CHECK_TRIES
 
     # -- what --------------------------------------------------------------------------------------------------------
 
     def next(self, rater: str) -> Shown | None:
         """The item to rate now: the one that is still open, else a new one; None when nothing is left.
 
+        Clips are decoded outside of the turn, so that nobody waits for anybody's sound.
+
         Raises:
             UserError: if the rater is unknown or the headphone check is missing, or it cannot be written down.
         """
-        with self._turn():
-            who, now = self._rater(rater), self._log.now()
-            if not self._ready(who):
-                raise UserError("Please do the headphone check first.")
-            for shown in self._state.open_ones(rater):
-                room = shown.item.kind == "training" or self._room(shown, now)
-                if room and self._seconds(shown.item, shown.plan, rater, shown.questions, shown.swapped) is not None:
-                    self._resume(shown, now)
-                    return shown_of(shown)
-            while (item := next_item(self._state, who, now)) is not None:
-                served = self._serve(who, item)
-                if served is not None:
-                    return shown_of(served)
+        lengths: dict[Clip, Length] = {}
+        while True:
+            with self._ledger.turn() as state:
+                who = self._ledger.rater(rater)
+                if not self._ready(who):
+                    raise UserError("Please do the headphone check first.")
+                offer = best_offer(state, who, self._ledger.plan, self._ledger.now())
+                if offer is None:
+                    return None
+                if lengths.keys() >= set(offer.clips.values()):
+                    served = self._serve(rater, offer, lengths)
+                    if served is not None:
+                        return shown_of(served)
+                    continue
+            lengths |= {clip: self._length(clip) for clip in offer.clips.values()}
+
+    def _length(self, clip: Clip) -> Length:
+        """Seconds, or why it cannot be played."""
+        try:
+            return round(clip.sound(self.items).seconds, 4)
+        except UserError as error:
+            return str(error)
+
+    def _serve(self, rater: str, offer: Offer, lengths: Mapping[Clip, Length]) -> Presentation | None:
+        """Write down that an offer is shown; what cannot be played is set aside for everybody instead."""
+        silent = [reason for clip in offer.clips.values() if isinstance(reason := lengths[clip], str)]
+        if silent:
+            data = {"plan": offer.plan, "item": offer.item.id, "reason": silent[0][:200]}
+            self._ledger.record(Event("unplayable", rater, data))
             return None
+        if offer.open is not None:
+            self._resume(offer.open)
+            return offer.open
+        seconds = {name: lengths[clip] for name, clip in offer.clips.items()}
+        event = Event("serve", rater, {**offer.to_json(), "seconds": seconds})
+        self._ledger.record(event)
+        return self._ledger.state.presentations[event.id]
+
+    def _resume(self, shown: Presentation) -> None:
+        """Renew the lease; not with every call, so that a program that only asks does not fill the disk."""
+        if self._ledger.now() - shown.leased_at >= RENEW_SECONDS:
+            self._ledger.record(Event("resume", shown.rater, {"presentation": shown.id}))
 
     def _room(self, shown: Presentation, now: float) -> bool:
-        return has_room(self._state, shown.item, shown.rater, now, shown.plan)
-
-    def _resume(self, shown: Presentation, now: float) -> None:
-        """Renew the lease; not with every call, so that a program that only asks does not fill the disk."""
-        if now - shown.leased_at >= RENEW_SECONDS:
-            self._record(Event("resume", shown.rater, {"presentation": shown.id}))
-
-    def _seconds(
-        self, item: Item, plan: str, rater: str, questions: tuple[str, ...], swapped: bool
-    ) -> dict[str, float] | None:
-        """The lengths of an item's clips; None if one cannot be played: then it is set aside for everybody."""
-        if (plan, item.id) in self._state.unplayable:
-            return None
-        try:
-            return {c: round(self._sound(item, swapped, c).seconds, 4) for c in heard_for(questions)}
-        except UserError as error:
-            data = {"plan": plan, "item": item.id, "reason": str(error)[:200]}
-            self._record(Event("unplayable", rater, data))
-            return None
-
-    def _serve(self, rater: Rater, item: Item) -> Presentation | None:
-        questions = questions_for(rater, item, self._plan)
-        swapped = len(item.targets) > 1 and fraction(self._plan.seed, rater.id, item.id, "order") < 0.5
-        data = {
-            "item": item.to_json(),
-            "plan": self._plan.name,
-            "questions": list(questions),
-            "labels": LABELS,
-            "swapped": swapped,
-            "seed": self._plan.seed,
-        }
-        seconds = self._seconds(item, self._plan.name, rater.id, questions, swapped)
-        if seconds is None:
-            return None
-        event = Event("serve", rater.id, {**data, "seconds": seconds})
-        self._record(event)
-        return self._state.presentations[event.id]
+        return has_room(self._ledger.state, shown.item, shown.rater, now, shown.plan)
 
     def sound(self, rater: str, presentation: str, clip: str) -> Audio:
         """A clip of what was served: `source`, `target`, `a` or `b`.
@@ -175,26 +173,21 @@ class ListeningTest:
         Raises:
             UserError: if it is not this rater's, or has no such clip.
         """
-        with self._turn():
-            shown = self._own(rater, presentation)
+        with self._ledger.turn():
+            shown = self._ledger.own(rater, presentation)
         if clip not in shown.seconds:
             raise UserError(f"There is no clip {clip!r} in this item.")
-        return self._sound(shown.item, shown.swapped, clip)
-
-    def _sound(self, item: Item, swapped: bool, clip: str) -> Audio:
-        if clip == "source":
-            return item.source.sound(self.items)
-        return item.targets[int((clip == "b") != swapped) if clip in ("a", "b") else 0].sound(self.items)
+        return shown.item.clip(clip, shown.swapped).sound(self.items)
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
     def play(self, rater: str, presentation: str, played: Any) -> None:
         """Keep what was heard so far, so that a closed browser loses nothing; it also keeps the lease."""
-        with self._turn():
-            shown = self._own(rater, presentation)
+        with self._ledger.turn():
+            shown = self._ledger.own(rater, presentation)
             heard = joined(shown.heard, read_ranges(played, shown.seconds))
-            if heard != shown.heard or self._log.now() - shown.leased_at >= RENEW_SECONDS:  # nothing new: no event
-                self._record(Event("play", rater, _about(shown, played=heard)))
+            if heard != shown.heard or self._ledger.now() - shown.leased_at >= RENEW_SECONDS:  # nothing new: no event
+                self._ledger.record(Event("play", rater, _about(shown, played=heard)))
 
     def submit(
         self, rater: str, presentation: str, answer: Answer, played: Any, event_id: str | None = None
@@ -204,52 +197,52 @@ class ListeningTest:
         Raises:
             UserError: if it is incomplete, not heard to the end, too fast, too late, or cannot be written.
         """
-        with self._turn():
-            shown = self._own(rater, presentation)
-            known = self._known(event_id)
+        with self._ledger.turn():
+            shown = self._ledger.own(rater, presentation)
+            known = self._ledger.knows(event_id)
             if known and shown.changed_by == event_id:
                 return receipt_of(shown)
             if known:
                 raise UserError("This event id was used before; give each event its own.")
             if shown.status != "open":
                 raise UserError("This item is already answered; undo or edit the answer to change it.")
-            now = self._log.now()
+            now = self._ledger.now()
             check_answer(answer, shown.questions)
             heard = joined(shown.heard, read_ranges(played, shown.seconds))
             check_heard(heard, shown.seconds, now - shown.served_at)
             if not self._room(shown, now):
                 raise UserError("This item has waited too long and others have rated it; please go on to the next.")
             data = _about(shown, answer=answer.to_json(), played=heard)
-            self._record(_event("submit", rater, data, event_id))
+            self._ledger.record(_event("submit", rater, data, event_id))
             return receipt_of(shown)
 
     def edit(self, rater: str, presentation: str, answer: Answer) -> Receipt:
         """Change an answer that was given; the earlier one stays in the log."""
-        with self._turn():
-            shown = self._own(rater, presentation)
+        with self._ledger.turn():
+            shown = self._ledger.own(rater, presentation)
             if shown.status != "rated":
                 raise UserError("There is no answer to change; rate the item first.")
             check_answer(answer, shown.questions)
-            self._record(Event("edit", rater, _about(shown, answer=answer.to_json())))
+            self._ledger.record(Event("edit", rater, _about(shown, answer=answer.to_json())))
             return replace(receipt_of(shown), feedback=None)
 
     def flag(self, rater: str, presentation: str, flags: Iterable[str]) -> None:
         """Mark defects, whatever else is answered."""
-        with self._turn():
-            shown = self._own(rater, presentation)
+        with self._ledger.turn():
+            shown = self._ledger.own(rater, presentation)
             given = tuple(dict.fromkeys(flags))
             check_answer(Answer(flags=given), ())
-            self._record(Event("flag", rater, _about(shown, flags=list(given))))
+            self._ledger.record(Event("flag", rater, _about(shown, flags=list(given))))
 
     def skip(self, rater: str, presentation: str, event_id: str | None = None) -> None:
         """Leave an item; it is not offered to this rater again."""
-        with self._turn():
-            shown = self._own(rater, presentation)
-            if self._known(event_id) and shown.changed_by == event_id:
+        with self._ledger.turn():
+            shown = self._ledger.own(rater, presentation)
+            if self._ledger.knows(event_id) and shown.changed_by == event_id:
                 return
             if shown.status != "open":
                 raise UserError("This item is already answered; undo or edit the answer to change it.")
-            self._record(_event("skip", rater, _about(shown), event_id))
+            self._ledger.record(_event("skip", rater, _about(shown), event_id))
 
     def undo(self, rater: str, event_id: str | None = None) -> Shown:
         """Take the rater's last answer or skip back; the item is open again, and what was heard stays heard.
@@ -259,82 +252,82 @@ class ListeningTest:
         Raises:
             UserError: if there is nothing to undo, or others have taken the place of a skipped item.
         """
-        with self._turn():
-            if self._known(event_id):
-                again = (s for s in self._state.of_rater.get(rater, ()) if s.changed_by == event_id)
+        with self._ledger.turn() as state:
+            if self._ledger.knows(event_id):
+                again = (s for s in state.of_rater.get(rater, ()) if s.changed_by == event_id)
                 if (before := next(again, None)) is not None:
                     return shown_of(before)
                 raise UserError("This event id was used before; give each event its own.")
-            actions = self._state.actions.get(self._rater(rater).id)
+            actions = state.actions.get(self._ledger.rater(rater).id)
             if not actions:
                 raise UserError("There is nothing to undo.")
-            shown = self._state.presentations[actions[-1]]
-            if not self._room(shown, self._log.now()):
+            shown = state.presentations[actions[-1]]
+            if not self._room(shown, self._ledger.now()):
                 raise UserError("This item cannot come back: others have rated it in the meantime.")
-            self._record(_event("undo", rater, _about(shown, undoes=shown.changed_by), event_id))
+            self._ledger.record(_event("undo", rater, _about(shown, undoes=shown.changed_by), event_id))
             return shown_of(shown)
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
     def progress(self, rater: str) -> Progress:
         """Training and known items count as work, too: telling them apart would give them away."""
-        with self._turn():
-            who, now = self._rater(rater), self._log.now()
-            own = [shown for shown in self._state.of_rater.get(rater, ()) if shown.item.kind != "training"]
+        with self._ledger.turn() as state:
+            who, now = self._ledger.rater(rater), self._ledger.now()
+            own = [shown for shown in state.of_rater.get(rater, ()) if shown.item.kind != "training"]
             rated, skipped = (sum(shown.status == status for shown in own) for status in ("rated", "skipped"))
-            return Progress(rated, skipped, count_left(self._state, who, now))
+            return Progress(rated, skipped, count_left(state, who, now))
 
-    def heard(self, rater: str, presentation: str) -> dict[str, list[tuple[float, float]]]:
+    def heard(self, rater: str, presentation: str) -> dict[str, list[Range]]:
         """What was heard of an open item, by clip: where a page that was closed goes on."""
-        with self._turn():
-            return dict(self._own(rater, presentation).heard)
+        with self._ledger.turn():
+            return dict(self._ledger.own(rater, presentation).heard)
 
     def is_open(self, rater: str, presentation: str) -> bool:
         """Whether an item still waits for an answer."""
-        with self._turn():
-            return self._own(rater, presentation).status == "open"
+        with self._ledger.turn():
+            return self._ledger.own(rater, presentation).status == "open"
 
     def answer(self, rater: str, presentation: str) -> Answer | None:
         """What the rater answered before taking it back or to change it."""
-        with self._turn():
-            return self._own(rater, presentation).answer
+        with self._ledger.turn():
+            return self._ledger.own(rater, presentation).answer
 
     def standing(self, rater: str) -> Standing:
         """Whether a rater's answers count, and why not."""
-        with self._turn():
-            return standing(self._rater(rater), self._state.ratings_beside(rater))
+        with self._ledger.turn() as state:
+            return standing(self._ledger.rater(rater), state.ratings_beside(rater))
 
     def ratings(self) -> list[Rating]:
         """All answers that stand."""
-        with self._turn():
-            return self._state.ratings()
+        with self._ledger.turn() as state:
+            return state.ratings()
 
     def skips(self) -> list[Rating]:
         """Items that were skipped with a flag."""
-        with self._turn():
-            return self._state.skips()
+        with self._ledger.turn() as state:
+            return state.skips()
 
     def counted(self) -> list[Rating]:
         """Those about pairs, by raters who are not excluded."""
         ratings = self.ratings()
         return counted(ratings, standings(self.raters(), ratings))
 
-    def means(self, pair_id: str) -> dict[str, Interval]:
-        """What raters said of a pair, by question."""
-        with self._turn():
-            own = [rating for rating in self._state.ratings() if rating.item.targets[0].pair_id == pair_id]
-            raters = {rating.rater for rating in own if rating.rater in self._state.raters}
+    def of_pair(self, pair_id: str) -> PairRatings:
+        """What raters who are not excluded said of a pair."""
+        with self._ledger.turn() as state:
+            ratings, skips = state.about(pair_id)
+            raters = {rating.rater for rating in (*ratings, *skips) if rating.rater in state.raters}
             judged = {rater: self.standing(rater) for rater in raters}
-        return pair_means(counted(own, judged), pair_id)
+        return pair_ratings(counted(ratings, judged), counted(skips, judged), pair_id)
 
     def raters(self) -> list[Rater]:
-        with self._turn():
-            return list(self._state.raters.values())
+        with self._ledger.turn() as state:
+            return list(state.raters.values())
 
     @property
     def damage(self) -> Damage:
         """What of the log could not be read."""
-        return self._log.damage
+        return self._ledger.damage
 
     # -- the plan ----------------------------------------------------------------------------------------------------
 
@@ -345,68 +338,29 @@ class ListeningTest:
             UserError: if a pair does not exist.
         """
         made = [make_item(self.items, "rating", (pair_id,), overlap=overlap) for pair_id in pair_ids]  # others go on
-        with self._turn():
-            new = [item for item in {item.id: item for item in made}.values() if item.id not in self._state.items]
+        with self._ledger.turn() as state:
+            new = [item for item in {item.id: item for item in made}.values() if item.id not in state.items]
             if new:
-                self._record(Event("plan", "", replace(self._plan, items=(*self._plan.items, *new)).to_json()))
+                data = {"plan": self._ledger.plan.name, "items": [item.to_json() for item in new]}
+                self._ledger.record(Event("extend", "", data))
             return len(new)
 
     def start_round(self, plan: Plan) -> None:
         """Rate by this plan from now on; the same plan again changes nothing."""
-        with self._turn():
-            if plan != self._state.plan:
-                self._record(Event("plan", "", plan.to_json()))
+        with self._ledger.turn() as state:
+            if plan != state.plan:
+                self._ledger.record(Event("plan", "", plan.to_json()))
 
     @property
     def has_plan(self) -> bool:
-        with self._turn():
-            return self._state.plan is not None
+        with self._ledger.turn() as state:
+            return state.plan is not None
 
     @property
     def plan(self) -> Plan:
         """The current round."""
-        with self._turn():
-            return self._plan
-
-    @property
-    def _plan(self) -> Plan:
-        if self._state.plan is None:
-            raise UserError("There is nothing to rate yet: this test has no plan.")
-        return self._state.plan
-
-    # -- the log -----------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Alone among all threads and processes, with everything they have written taken in."""
-        with self._log.exclusive():
-            self._take_in(self._log.news())
-            yield
-
-    def _record(self, event: Event) -> None:
-        self._take_in(self._log.append(event))
-
-    def _take_in(self, events: list[Event]) -> None:
-        if events and events[0].at <= self._state.last:  # older events have come in from elsewhere: start over
-            self._state = State()
-            events = self._log.everything()
-        self._state.apply(events)
-
-    def _known(self, event_id: str | None) -> bool:
-        if event_id is not None and not ID.fullmatch(event_id):
-            raise UserError("An event id has 8 to 64 letters, digits, - or _.")
-        return event_id is not None and self._log.knows(event_id)
-
-    def _rater(self, rater: str) -> Rater:
-        if rater not in self._state.raters:
-            raise UserError("Please sign in first.")
-        return self._state.raters[rater]
-
-    def _own(self, rater: str, presentation: str) -> Presentation:
-        shown = self._state.presentations.get(str(presentation))
-        if shown is None or shown.rater != self._rater(rater).id:
-            raise UserError("This item is not yours; ask for the next one.")
-        return shown
+        with self._ledger.turn():
+            return self._ledger.plan
 
 
 def _about(shown: Presentation, **data: Any) -> dict[str, Any]:

@@ -129,9 +129,13 @@ class State:
 
     def skips(self) -> list[Rating]:
         """Items that were skipped with a flag: no score, but a defect that somebody has reported."""
-        shown = [one for one in self.presentations.values() if one.status == "skipped" and one.flagged]
-        answers = [(one, Answer(flags=one.flagged)) for one in sorted(shown, key=lambda one: (one.closed_at, one.id))]
-        return [_rating(one, answer, skipped=True) for one, answer in answers]
+        return _skips(self.presentations.values())
+
+    def about(self, pair_id: str) -> tuple[list[Rating], list[Rating]]:
+        """The answers that stand, and the skips with a flag, to items with a target of this pair."""
+        keys = [key for key, shown in self.of_item.items() if any(t.pair_id == pair_id for t in shown[0].item.targets)]
+        shown = [one for key in keys for one in self.of_item[key]]
+        return _ratings(shown), _skips(shown)
 
     def ratings_beside(self, rater: str) -> list[Rating]:
         """The answers of a rater, and those of others to the same items: enough to judge this rater."""
@@ -154,6 +158,13 @@ class State:
     def _plan(self, event: Event) -> None:
         self.plan = Plan.from_json(event.data)
         self.items = {item.id: item for item in self.plan.items}
+
+    def _extend(self, event: Event) -> None:
+        if self.plan is None or self.plan.name != event.data["plan"]:
+            raise LookupError("another round")
+        new = [item for item in map(Item.from_json, event.data["items"]) if item.id not in self.items]
+        self.plan = replace(self.plan, items=(*self.plan.items, *new))
+        self.items |= {item.id: item for item in new}
 
     def _unplayable(self, event: Event) -> None:
         self.unplayable.add((str(event.data["plan"]), str(event.data["item"])))
@@ -238,6 +249,12 @@ def _ratings(presentations: Iterable[Presentation]) -> list[Rating]:
         if answer is not None:
             found.append(_rating(shown, answer, at=shown.first_at if judges else shown.closed_at))
     return sorted(found, key=lambda rating: (rating.at, rating.id))
+
+
+def _skips(presentations: Iterable[Presentation]) -> list[Rating]:
+    shown = [one for one in presentations if one.status == "skipped" and one.flagged]
+    ordered = sorted(shown, key=lambda one: (one.closed_at, one.id))
+    return [_rating(one, Answer(flags=one.flagged), skipped=True) for one in ordered]
 
 
 def _rating(shown: Presentation, answer: Answer, at: float | None = None, skipped: bool = False) -> Rating:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,13 @@ def summary(
         "standings": dict(Counter(standing.state for standing in judged.values())),
         "damage": (damage or Damage()).to_json(),
     }
+
+
+def public_summary(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary without what would tell raters which items were gold or traps: the measures of each rater."""
+    kept = [{key: value for key, value in row.items() if key != "measures"} for row in found["raters"]]
+    rows = [row if row["state"] == "excluded" else {**row, "reasons": []} for row in kept]
+    return {**found, "raters": rows}
 
 
 def counted(ratings: Iterable[Rating], judged: Mapping[str, Standing]) -> list[Rating]:
@@ -134,10 +142,34 @@ def pair_table(ratings: Iterable[Rating]) -> dict[str, dict[str, dict[str, Any]]
     return found
 
 
-def pair_means(ratings: Iterable[Rating], pair_id: str) -> dict[str, Interval]:
-    """What raters said of one pair: the mean of each question, with its interval if there are enough ratings."""
-    found = by_question(rating for rating in ratings if rating.item.targets[0].pair_id == pair_id)
-    return {question: mean([o.score for _, o in rows]) for question, rows in sorted(found.items())}
+@dataclass(frozen=True)
+class PairRatings:
+    """What raters said of one pair: means by question, how often each defect was flagged, and how it fared in
+    comparisons (question → won, lost, tie, both_bad → how often)."""
+
+    means: dict[str, Interval]
+    flags: dict[str, int]
+    comparisons: dict[str, dict[str, int]]
+
+
+def pair_ratings(ratings: Sequence[Rating], skips: Iterable[Rating], pair_id: str) -> PairRatings:
+    """Of the answers (and skips with a flag) to items with a target of this pair. Flags of a comparison are left out:
+    they do not say which of the two is meant."""
+    alone = [rating for rating in ratings if len(rating.item.targets) == 1]
+    means = {question: mean([o.score for _, o in rows]) for question, rows in sorted(by_question(alone).items())}
+    single = [skip for skip in skips if len(skip.item.targets) == 1]
+    flags = Counter(flag for rating in (*alone, *single) for flag in rating.flags)
+    compared: dict[str, Counter[str]] = {}
+    for rating in ratings:
+        if rating.choice:
+            compared.setdefault(rating.questions[0], Counter())[_fared(rating, pair_id)] += 1
+    return PairRatings(means, dict(sorted(flags.items())), {q: dict(n) for q, n in sorted(compared.items())})
+
+
+def _fared(rating: Rating, pair_id: str) -> str:
+    if rating.winner is None:
+        return str(rating.choice)
+    return "won" if rating.item.targets[rating.winner].pair_id == pair_id else "lost"
 
 
 def outcomes(ratings: Iterable[Rating], question: str) -> list[Outcome]:

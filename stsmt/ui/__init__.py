@@ -1,20 +1,20 @@
 """The app: `build_app` lays it out, `launch_options` say how it is served. It knows Gradio and the translator only."""
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from stsmt.corpus.search import Corpus
+from stsmt.listening.summary import PairRatings
 from stsmt.translator import Translator
 from stsmt.ui import live
 from stsmt.ui.about import about
 from stsmt.ui.api import endpoints
 from stsmt.ui.corpus import BUSY, CorpusStudio, corpus_tab
 from stsmt.ui.corpus_api import corpus_endpoints
-from stsmt.ui.corpus_view import RatingSummary
 from stsmt.ui.forms import read_examples
 from stsmt.ui.listening import Listening, listening_tab
 from stsmt.ui.live import Studio
@@ -33,7 +33,7 @@ def build_app(
     examples: Path | None = None,
     corpus: Corpus | None = None,
     on_send: Callable[[list[str]], int] | None = None,
-    ratings_of: Callable[[str], Sequence[RatingSummary]] | None = None,
+    ratings_of: Callable[[str], PairRatings] | None = None,
     listening: Listening | None = None,
     no_listening: str = "",
 ) -> gr.Blocks:
@@ -67,7 +67,7 @@ def build_app(
                     corpus_tab(CorpusStudio(corpus, sounds, on_send, ratings_of), app, tabs)
             if listening is not None:
                 with gr.Tab(label("listening_tab"), id="listening"):
-                    listening_tab(listening)
+                    listening_tab(listening, app)
             elif no_listening:
                 with gr.Tab(label("listening_tab"), id="listening"):
                     gr.HTML(f'<p role="alert">{html.escape(no_listening)}</p>')

@@ -18,6 +18,7 @@ from stsmt.corpus.keyset import Sort
 from stsmt.corpus.pairs import Pair
 from stsmt.corpus.search import Corpus
 from stsmt.errors import UserError
+from stsmt.listening.summary import PairRatings
 from stsmt.prompt import LANGUAGES, Language
 from stsmt.ui import corpus_view, plots
 from stsmt.ui.corpus_layout import (
@@ -32,7 +33,7 @@ from stsmt.ui.corpus_layout import (
     search_side,
     send_side,
 )
-from stsmt.ui.corpus_view import Facets, RatingSummary, View
+from stsmt.ui.corpus_view import Facets, View
 from stsmt.ui.forms import PRIVATE, shown_errors
 from stsmt.ui.sounds import Sounds
 from stsmt.ui.streaming import pcm
@@ -67,7 +68,7 @@ class CorpusStudio:
     corpus: Corpus
     sounds: Sounds
     on_send: Callable[[list[str]], int] | None = None
-    ratings_of: Callable[[str], Sequence[RatingSummary]] | None = None
+    ratings_of: Callable[[str], PairRatings] | None = None
 
 
 # -- layout ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Where the corpus and the listening test meet: pairs as items to rate, ratings as part of a pair's page."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from stsmt.listening.items import PairItems, speaker_of
 from stsmt.listening.plan import Plan, planted_golds, starting_plan
 from stsmt.listening.planted import read_planted
 from stsmt.listening.protocol import ListeningTest
+from stsmt.listening.summary import PairRatings
 from stsmt.settings import CORPUS, Settings
-from stsmt.ui.corpus_view import RatingSummary
 from stsmt.ui.listening import Listening, open_listening
 from stsmt.ui.sounds import Sounds, decoder
 
@@ -60,15 +60,14 @@ def rated_corpus(corpus: Corpus, codec: Codec, settings: Settings) -> dict[str, 
     return {"listening": listening, "on_send": listening.test.add, "ratings_of": ratings_of(listening.test)}
 
 
-def ratings_of(test: ListeningTest) -> Callable[[str], Sequence[RatingSummary]]:
+def ratings_of(test: ListeningTest) -> Callable[[str], PairRatings]:
     """What the page of a pair shows of its ratings."""
 
-    def found(pair_id: str) -> list[RatingSummary]:
+    def found(pair_id: str) -> PairRatings:
         try:
-            means = test.means(pair_id)
+            return test.of_pair(pair_id)
         except UserError as error:  # the folder of ratings has gone: the pair itself can still be looked at
             log.warning("Ratings cannot be read: %s", error)
-            return []
-        return [RatingSummary(name, mean.n, mean.value, mean.low, mean.high) for name, mean in means.items()]
+            return PairRatings({}, {}, {})
 
     return found

@@ -12,10 +12,12 @@ from stsmt.corpus.filters import Filter, read_filters
 from stsmt.corpus.keyset import IN_ORDER, Sort
 from stsmt.corpus.pairs import Pair, Utterance
 from stsmt.corpus.search import Corpus, Facet, Page
+from stsmt.listening.statistics import Interval
+from stsmt.listening.summary import PairRatings
 from stsmt.prompt import Language
 from stsmt.text import normalise_for_scoring
 from stsmt.ui import charts
-from stsmt.ui.strings import TEXTS, say
+from stsmt.ui.strings import say
 
 ROW_CHARACTERS, PAIR_CHARACTERS, NAME_CHARACTERS = 160, 2000, 60
 BARS = 12  # of a chart
@@ -206,38 +208,31 @@ def provenance(pair: Pair, language: Language) -> str:
     return f'<h4>{title}</h4><dl class="outcome">{rows}<dt>ID</dt><dd>{html.escape(pair.id)}</dd></dl>'
 
 
-@dataclass(frozen=True)
-class RatingSummary:
-    """What raters said of a pair: a question, how many ratings, their mean and its interval if there are enough."""
-
-    question: str
-    n: int
-    mean: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-def ratings(found: Sequence[RatingSummary], language: Language) -> str:
-    """The ratings so far."""
+def ratings(found: PairRatings, language: Language) -> str:
+    """What raters said so far: means, defects, and how the pair fared beside others."""
     title = f"<h4>{html.escape(say('corpus_ratings', language))}</h4>"
-    if not any(item.n for item in found):
+    rows = [(say(f"listening_{name}", language), _mean(mean, language)) for name, mean in found.means.items()]
+    rows += [
+        (say(f"listening_{name}", language), _counts("fared", fared, language))
+        for name, fared in found.comparisons.items()
+    ]
+    if found.flags:
+        rows.append((say("listening_column_flags", language), _counts("flag", found.flags, language)))
+    if not rows:
         return f"{title}<p>{html.escape(say('corpus_no_ratings', language))}</p>"
-    rows = "".join(
-        f"<dt>{html.escape(_question(item.question, language))}</dt><dd>{html.escape(_rating(item, language))}</dd>"
-        for item in found
-    )
-    return f'{title}<dl class="outcome">{rows}</dl>'
+    lines = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
+    return f'{title}<dl class="outcome">{lines}</dl>'
 
 
-def _question(name: str, language: Language) -> str:
-    return say(name, language) if name in TEXTS else name
+def _mean(found: Interval, language: Language) -> str:
+    mean = f"{found.value:.2f}"
+    if found.low is not None and found.high is not None:
+        mean += f" [{found.low:.2f}, {found.high:.2f}]"
+    return say("corpus_rating", language, mean=mean, n=found.n)
 
 
-def _rating(item: RatingSummary, language: Language) -> str:
-    mean = "—" if item.mean is None else f"{item.mean:.2f}"
-    if item.low is not None and item.high is not None:
-        mean += f" [{item.low:.2f}, {item.high:.2f}]"
-    return say("corpus_rating", language, mean=mean, n=item.n)
+def _counts(kind: str, counts: Mapping[str, int], language: Language) -> str:
+    return ", ".join(f"{say(f'listening_{kind}_{name}', language)}: {n}" for name, n in counts.items())
 
 
 # -- distributions ---------------------------------------------------------------------------------------------------

@@ -8,12 +8,18 @@
   const seen = (element) => element && element.getClientRects().length > 0;
   const players = () => [...document.querySelectorAll("#rating-form .clip audio")].filter((a) => seen(a.closest(".clip")));
 
+  // What the server knows to have been heard of this item, on an earlier page or before it was taken back.
+  function known(clip) {
+    try { return JSON.parse(document.querySelector("#heard-before textarea, #heard-before input").value)[clip] ?? []; }
+    catch { return []; }
+  }
+
   function note(audio) {
     const clip = clipOf(audio);
     if (!clip || !audio.currentSrc) return;
     const now = [...Array(audio.played.length).keys()].map((i) => [audio.played.start(i), audio.played.end(i)]);
     const old = entries[clip];
-    if (!old || old.src !== audio.currentSrc) entries[clip] = { src: audio.currentSrc, audio, before: [], now };
+    if (!old || old.src !== audio.currentSrc) entries[clip] = { src: audio.currentSrc, audio, before: known(clip), now };
     else if (old.audio !== audio) entries[clip] = { ...old, audio, before: [...old.before, ...old.now], now };
     else old.now = now;
     audio.closest(".clip").classList.toggle("heard", share(audio) >= WHOLE);
@@ -51,7 +57,7 @@
   on("pause", (audio) => { note(audio); report(); });
   on("ended", (audio) => { note(audio); report(); });
   on("play", (audio) => players().forEach((other) => other !== audio && other.pause()));
-  on("loadedmetadata", (audio) => audio.closest(".clip").classList.toggle("heard", share(audio) >= WHOLE));
+  on("loadedmetadata", note);
 
   function play() {
     const all = players();

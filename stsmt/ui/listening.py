@@ -67,6 +67,7 @@ class Page:
     code: gr.Textbox
     resume: gr.Button
     login: gr.Button | None
+    storage: gr.HTML
     tone: gr.Audio
     device: gr.Radio
     sides: dict[str, gr.Button]
@@ -107,7 +108,7 @@ def open_listening(
     return Listening(test, backup.status if backup else None, login)
 
 
-def listening_tab(listening: Listening) -> None:
+def listening_tab(listening: Listening, app: gr.Blocks) -> None:
     """Lay the tab out, connect it, and register its endpoints."""
     gr.HTML("", js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_classes="quiet")
     if os.environ.get("SPACE_ID") and listening.backup is None:
@@ -115,13 +116,24 @@ def listening_tab(listening: Listening) -> None:
     page = _page(listening.login)
     listening_endpoints(listening.test)  # before the page's handlers, which would take the endpoints' names
     _connect(page, Desk(listening, page))
+    app.load(storage(listening), outputs=page.storage, **QUEUED)
     results_section(listening.test)
+
+
+def storage(listening: Listening) -> Callable[[gr.Request], str]:
+    """Whether what was rated is safe, for everybody who opens the page."""
+
+    def facts(visitor: gr.Request) -> str:
+        return _chips(storage_lines(listening, visitor_language(visitor)))
+
+    return facts
 
 
 def _page(login: bool) -> Page:
     session, notice = gr.State(Session()), gr.HTML("", elem_classes="quiet")
     with gr.Column() as door:
         gr.Markdown(word("intro"))
+        kept = gr.HTML("", elem_classes="quiet", elem_id="ratings-storage")
         name = gr.Textbox(label=word("rater_name"), max_lines=1)
         choices = [(word(f"competence_{value}"), value) for value in COMPETENCES]
         competence = gr.Radio(choices, label=word("competence"))
@@ -154,6 +166,7 @@ def _page(login: bool) -> Page:
         code=code,
         resume=resume,
         login=button,
+        storage=kept,
         tone=tone,
         device=device,
         sides=sides,
@@ -186,7 +199,7 @@ class Desk:
     """The handlers; each takes the session and the values of its inputs and gives updates of the page."""
 
     def __init__(self, listening: Listening, page: Page) -> None:
-        self._test, self._backup, self._page = listening.test, listening.backup, page
+        self._test, self._listening, self._page = listening.test, listening, page
 
     def join(self, visitor: gr.Request, session: Session, name: str, competence: str, consent: bool) -> Updates:
         language = visitor_language(visitor)
@@ -288,15 +301,22 @@ class Desk:
 
     def _status(self, rater: str, language: Language) -> str:
         facts = [tell("rated_left", language, **vars(self._test.progress(rater)))]
-        facts += [standing_line(self._test.standing(rater), language), *self._storage(language)]
-        items = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
-        return f'<ul class="health" role="status">{items}</ul>'
+        return _chips(
+            [*facts, standing_line(self._test.standing(rater), language), *storage_lines(self._listening, language)]
+        )
 
-    def _storage(self, language: Language) -> list[str]:
-        damage = self._test.damage
-        lost = len(damage.torn) + sum(map(len, damage.unreadable.values()))
-        facts = [tell("damage", language, n=lost)] if lost else []
-        return [*facts, *(backup_lines(self._backup(), language) if self._backup else ())]
+
+def _chips(facts: list[str]) -> str:
+    items = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
+    return f'<ul class="health" role="status">{items}</ul>' if facts else ""
+
+
+def storage_lines(listening: Listening, language: Language) -> list[str]:
+    """What of the log is damaged, and how old the copy elsewhere is."""
+    damage = listening.test.damage
+    lost = len(damage.torn) + sum(map(len, damage.unreadable.values()))
+    facts = [tell("damage", language, n=lost)] if lost else []
+    return [*facts, *(backup_lines(listening.backup(), language) if listening.backup else ())]
 
 
 def backup_lines(status: BackupStatus, language: Language) -> list[str]:

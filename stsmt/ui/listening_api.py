@@ -138,7 +138,7 @@ class ListeningEndpoints:
         """Means by condition with intervals, comparisons, agreement, anchors, flags, and which raters count.
 
         Returns:
-            The summary, as `stsmt ratings summary --json` prints it.
+            The summary, as `stsmt ratings summary --json` prints it, but for the raters' measures on known items.
         """
         with shown_errors(visitor_language(visitor), page=False):
             return summarise(self._test)

@@ -5,15 +5,16 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from stsmt.listening.exchange import as_csv, as_lines, rows_of
+from stsmt.listening.items import KNOWN_KINDS
 from stsmt.listening.protocol import ListeningTest
-from stsmt.listening.summary import summary
+from stsmt.listening.summary import public_summary, summary
 from stsmt.prompt import Language
 from stsmt.ui.forms import PRIVATE, shown_errors
 from stsmt.ui.rating_form import tell, word
@@ -26,8 +27,8 @@ LEFT, WIDTH, ROW = 190, 560, 26  # of the plot, in its own units
 
 
 def summarise(test: ListeningTest) -> dict[str, Any]:
-    """The summary of a running test."""
-    return summary(test.ratings(), test.raters(), test.damage, test.skips())
+    """The summary of a running test, as everybody may see it."""
+    return public_summary(summary(test.ratings(), test.raters(), test.damage, test.skips()))
 
 
 def results_section(test: ListeningTest) -> None:
@@ -55,7 +56,7 @@ def results(test: ListeningTest) -> Callable[[gr.Request], tuple[str, Any]]:
 
 def write_files(folder: Path, test: ListeningTest, found: dict[str, Any]) -> list[str]:
     """The files to download, in a folder of their own; earlier ones stay while somebody may be loading them."""
-    answers = rows_of(test.ratings(), test.raters(), test.skips())
+    answers = [row for row in rows_of(test.ratings(), test.raters(), test.skips()) if row["kind"] not in KNOWN_KINDS]
     contents = {
         "ratings.csv": as_csv(answers),
         "ratings.jsonl": as_lines(answers),
@@ -80,6 +81,12 @@ def report(found: dict[str, Any], language: Language) -> str:
     parts += [_comparison(table, language) for table in found["comparisons"]]
     if len(parts) == 1:
         parts.append(f"<p>{html.escape(tell('nothing_rated', language))}</p>")
+    parts += [
+        _flags(found["flags"], language),
+        _anchors(found["anchors"], language),
+        _raters(found["raters"], language),
+    ]
+    parts.append(f"<p>{html.escape(tell('known_hint', language))}</p>")
     return f'<div class="results">{"".join(parts)}</div>'
 
 
@@ -125,6 +132,47 @@ def _comparison(found: dict[str, Any], language: Language) -> str:
         + table(heads, rows)
         + f"<p>{html.escape(tell('column_choices', language))}: {html.escape(choices)}</p>"
     )
+
+
+def _flags(rows: list[dict[str, Any]], language: Language) -> str:
+    cells = [(row["condition"], tell(f"flag_{row['flag']}", language), str(row["n"])) for row in rows]
+    return _section("flags", ("condition", "flags", "n_flags"), cells, language)
+
+
+def _anchors(rows: list[dict[str, Any]], language: Language) -> str:
+    cells = [
+        (row["round"], tell(row["question"], language), interval(row["mean"], language), str(row["mean"]["n"]))
+        for row in rows
+    ]
+    hint = f"<p>{html.escape(tell('anchors_hint', language))}</p>" if cells else ""
+    return _section("anchors", ("round", "question", "mean", "ratings"), cells, language) + hint
+
+
+def _raters(rows: list[dict[str, Any]], language: Language) -> str:
+    cells = [
+        (
+            row["rater"],
+            tell(f"competence_{row['competence']}", language),
+            tell(row["device"], language) if row["device"] else "–",
+            str(row["ratings"]),
+            _standing(row, language),
+        )
+        for row in rows
+    ]
+    return _section("raters", ("rater", "competence", "device", "ratings", "standing"), cells, language)
+
+
+def _standing(row: dict[str, Any], language: Language) -> str:
+    reasons = "; ".join(tell(f"reason_{name}", language) for name in row["reasons"])
+    return tell(f"state_{row['state']}", language, reasons=reasons)
+
+
+def _section(name: str, columns: Iterable[str], cells: Sequence[tuple[str, ...]], language: Language) -> str:
+    """A titled table, or nothing where there is nothing."""
+    if not cells:
+        return ""
+    title = f"<h4>{html.escape(tell(f'title_{name}', language))}</h4>"
+    return title + table([tell(f"column_{key}", language) for key in columns], cells)
 
 
 def interval(found: dict[str, Any], language: Language) -> str:

@@ -75,9 +75,10 @@ class RatingForm:
         return Answer(scores, choice, tuple(flags or ()), comment or ""), item, read_heard(heard)
 
     def filled(self, test: ListeningTest, rater: str, shown: Shown, language: Language) -> Updates:
-        """Show an item; what was answered before (and taken back) is filled in."""
+        """Show an item; what was answered before (and taken back) is filled in, and the page learns what was heard."""
         before = test.answer(rater, shown.id) or Answer()
-        updates: Updates = {self.about: _about(shown, language), self.flags: list(before.flags), self.heard: ""}
+        updates: Updates = {self.about: _about(shown, language), self.flags: list(before.flags)}
+        updates[self.heard] = json.dumps(test.heard(rater, shown.id))
         updates |= {self.comment: before.comment, self.item: shown.id}
         for clip, player in self.players.items():
             sound = pcm(test.sound(rater, shown.id, clip)) if clip in shown.seconds else None
@@ -119,7 +120,7 @@ def rating_form() -> RatingForm:
         skip = gr.Button(word("skip"), scale=1, min_width=90, elem_id="rating-skip")
         undo = gr.Button(word("undo"), scale=1, min_width=90, elem_id="rating-undo")
     gr.Markdown(word("keys"), elem_classes="took")
-    item, heard = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
+    item, heard = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden", elem_id="heard-before")
     report = gr.Button(visible="hidden", elem_id="report-heard")
     return RatingForm(about, players, scales, preferences, flags, comment, item, heard, submit, skip, undo, report)
 

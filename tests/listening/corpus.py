@@ -105,7 +105,7 @@ class Stage:
         return done
 
     def item_of(self, shown: Shown) -> Any:
-        return self.test._state.presentations[shown.id].item
+        return self.test._ledger.state.presentations[shown.id].item
 
 
 def whole(shown: Shown) -> dict[str, list[list[float]]]:

@@ -274,7 +274,7 @@ def test_the_order_of_a_rater_is_the_same_after_a_restart(stage: Stage, tmp_path
     twin = Stage(tmp_path / "twin", stage.clock).open(overlap=5)
     for event in read_events(stage.folder)[0]:
         if event.kind == "join":
-            twin.test._record(Event("join", rater, event.data))
+            twin.test._ledger.record(Event("join", rater, event.data))
     orders = [[s.item_of(s.rate(rater)).id for _ in range(6)] for s in (stage, twin)]
     assert orders[0] == orders[1]
 

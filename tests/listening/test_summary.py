@@ -10,7 +10,7 @@ import pytest
 from stsmt.cli import main
 from stsmt.errors import UserError
 from stsmt.listening.exchange import export, rows
-from stsmt.listening.summary import pair_table, read_summary, summary
+from stsmt.listening.summary import pair_table, public_summary, read_summary, summary
 from tests.listening.corpus import Corpus, Stage
 
 
@@ -25,7 +25,7 @@ def stage(tmp_path: Path) -> Stage:
         while (shown := stage.test.next(rater)) is not None:
             item = stage.item_of(shown)
             number = int(item.targets[0].pair_id[1:])
-            better = "b" if stage.test._state.presentations[shown.id].swapped else "a"
+            better = "b" if stage.test._ledger.state.presentations[shown.id].swapped else "a"
             score = (2 if number % 2 else 4) + (i == 3)
             flags = ("noise",) if number % 2 and item.kind == "rating" else ()
             stage.rate(rater, shown, score, choice=better, flags=flags)
@@ -54,9 +54,29 @@ def test_normalised_means_forgive_a_generous_rater(stage: Stage) -> None:
 
 
 def test_a_pair_shows_its_ratings_so_far(stage: Stage) -> None:
-    found = stage.test.means("p0")
-    assert found["adequacy"].n == 4 and found["adequacy"].value == pytest.approx(4.25) and found["adequacy"].enough
-    assert stage.test.means("p9") == {}
+    good, bad, none = (stage.test.of_pair(pair_id) for pair_id in ("p0", "p1", "p9"))
+    mean = good.means["adequacy"]
+    assert mean.n == 4 and mean.value == pytest.approx(4.25) and mean.enough
+    assert good.flags == {} and bad.flags == {"noise": 4}
+    assert good.comparisons == {"preference": {"won": 4}} and bad.comparisons == {"preference": {"lost": 4}}
+    assert (none.means, none.flags, none.comparisons) == ({}, {}, {})
+
+
+def test_a_defect_reported_with_a_skip_is_on_the_page_of_the_pair(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "ratings", corpus=Corpus(1)).open()
+    rater = stage.rater()
+    shown = stage.served(rater)
+    stage.test.flag(rater, shown.id, ["loop"])
+    stage.test.skip(rater, shown.id)
+    assert stage.test.of_pair("p0").flags == {"loop": 1}
+
+
+def test_what_everybody_may_see_tells_nothing_about_known_items(stage: Stage) -> None:
+    found = read_summary(stage.folder)
+    assert all("measures" in row for row in found["raters"])
+    for row in public_summary(found)["raters"]:
+        assert "measures" not in row
+        assert row["reasons"] == [] or row["state"] == "excluded"
 
 
 def test_names_and_codes_are_in_no_table_and_no_export(stage: Stage, tmp_path: Path) -> None:
@@ -82,7 +102,7 @@ def test_the_same_events_give_the_same_bytes(stage: Stage, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("comment", ["=cmd|' /C calc'!A0", "<script>alert(1)</script>", 'a,"b"\nc', "'; DROP TABLE x"])
 def test_a_hostile_comment_is_only_text(stage: Stage, tmp_path: Path, comment: str) -> None:
-    shown = next(p for p in stage.test._state.presentations.values() if p.item.kind == "rating" and p.answer)
+    shown = next(p for p in stage.test._ledger.state.presentations.values() if p.item.kind == "rating" and p.answer)
     assert shown.answer is not None
     given = type(shown.answer)(shown.answer.scores, None, (), comment)
     stage.test.edit(shown.rater, shown.id, given)

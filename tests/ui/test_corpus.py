@@ -21,15 +21,21 @@ from stsmt.corpus.filters import parse_filters
 from stsmt.corpus.keyset import Sort
 from stsmt.corpus.search import Corpus, Facet, Histogram
 from stsmt.errors import UserError
+from stsmt.listening.statistics import Interval
+from stsmt.listening.summary import PairRatings
 from stsmt.translator import Translator
 from stsmt.ui import build_app, charts, launch_options
 from stsmt.ui.corpus import CorpusStudio, Tab, corpus_tab
-from stsmt.ui.corpus_view import RatingSummary, View, differences, pair_list, pair_texts, plots, ratings, signals
+from stsmt.ui.corpus_view import View, differences, pair_list, pair_texts, plots, ratings, signals
 from stsmt.ui.sounds import Sounds, decoder
 from tests.corpus.conftest import index
 from tests.corpus.pairs import make_pair, make_pairs
 
 HOSTILE = '<img src=x onerror="alert(1)"> \u202e${1} {{x}} \'"'
+
+
+def rated(n: int, mean: float, low: float | None = None, high: float | None = None) -> PairRatings:
+    return PairRatings({"adequacy": Interval(mean, low, high, n)}, {}, {})
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +55,7 @@ def client(translator: Translator, corpus: Corpus, sent: list[list[str]]) -> Ite
         sent.append(ids)
         return len(ids)
 
-    app = build_app(translator, corpus=corpus, on_send=take, ratings_of=lambda id: [RatingSummary("adequacy", 3, 4.0)])
+    app = build_app(translator, corpus=corpus, on_send=take, ratings_of=lambda id: rated(3, 4.0))
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield Client(url, verbose=False)
     app.close(verbose=False)
@@ -218,8 +224,10 @@ def test_charts_say_in_words_what_they_show(corpus: Corpus) -> None:
 
 
 def test_ratings_so_far_are_shown_only_if_there_are_any() -> None:
-    assert "Nobody has rated" in ratings([RatingSummary("adequacy", 0, None)], "en")
-    assert "4.25 [3.50, 5.00]" in ratings([RatingSummary("adequacy", 4, 4.25, 3.5, 5.0)], "en")
+    assert "Nobody has rated" in ratings(PairRatings({}, {}, {}), "en")
+    assert "4.25 [3.50, 5.00]" in ratings(rated(4, 4.25, 3.5, 5.0), "en")
+    shown = ratings(PairRatings({}, {"loop": 2}, {"preference": {"won": 3, "tie": 1}}), "en")
+    assert "Loop: 2" in shown and "preferred: 3, about the same: 1" in shown
 
 
 @pytest.mark.parametrize(

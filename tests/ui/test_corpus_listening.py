@@ -8,6 +8,7 @@ import pytest
 
 from stsmt.corpus.search import Corpus, open_corpus
 from stsmt.listening.planted import read_planted
+from stsmt.listening.summary import PairRatings
 from stsmt.settings import CORPUS, Settings
 from stsmt.translator import Translator
 from stsmt.ui import build_app
@@ -43,7 +44,7 @@ def test_pairs_can_be_sent_to_the_test_and_show_their_ratings(
     pair_id = corpus.sample([], 400, seed=3)[-1]
     assert rated["on_send"]([pair_id, pair_id]) in (0, 1)
     assert rated["on_send"]([pair_id]) == 0
-    assert rated["ratings_of"](pair_id) == []
+    assert rated["ratings_of"](pair_id) == PairRatings({}, {}, {})
 
 
 def test_without_a_hidden_column_nothing_is_planted(tmp_path: Path) -> None:

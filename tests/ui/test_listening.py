@@ -21,7 +21,7 @@ from stsmt.listening.protocol import ListeningTest
 from stsmt.translator import Translator
 from stsmt.ui import build_app, launch_options
 from stsmt.ui.listening import Listening, backup_lines, tone
-from stsmt.ui.listening_results import report, results, summarise
+from stsmt.ui.listening_results import report, results, summarise, write_files
 from stsmt.ui.strings import TEXTS, say, sentence
 from tests.listening.corpus import Corpus, Stage
 
@@ -168,7 +168,7 @@ def test_results_show_tables_and_plots_and_escape_all_words(tmp_path: Path, lang
             stage.rate(rater, shown, 1 + int(stage.item_of(shown).targets[0].pair_id[1:]) % 4 + (i == 3))
     text = report(summarise(stage.test), language)
     assert "<script>" not in text and "&lt;script&gt;" in text
-    assert text.count("<table>") == 3
+    assert text.count("<table>") == 4
     assert "<svg" in text and "<circle" in text
     assert "__i18n__" not in text
 
@@ -181,6 +181,27 @@ def test_results_can_be_downloaded(tmp_path: Path) -> None:
     assert "1" in text
     assert [Path(file).name for file in update["value"]] == ["ratings.csv", "ratings.jsonl", "summary.json"]
     assert all(Path(file).stat().st_size for file in update["value"])
+
+
+def test_the_results_show_defects_anchors_and_raters_but_no_known_items(tmp_path: Path) -> None:
+    corpus = Corpus(8)
+    golds = {"p6": {"adequacy": 5, "naturalness": 5}}
+    stage = Stage(tmp_path / "ratings", corpus=corpus).open(
+        pair_ids=["p0", "p1"], golds=golds, gold_rate=0.5, anchors=["p2", "p3"], anchor_rate=0.5
+    )
+    for i in range(3):
+        rater, score = stage.rater(f"simulated {i}"), 4
+        while (item := stage.test.next(rater)) is not None:
+            stage.rate(rater, item, score, flags=("cut",))
+            score = 9 - score
+    found = summarise(stage.test)
+    shown = report(found, "en")
+    assert "Cut off" in shown and "round-1" in shown and all(rater.id in shown for rater in stage.test.raters())
+    assert "gold" not in shown
+    assert "gold" in {rating.item.kind for rating in stage.test.ratings()}
+    files = {Path(file).name: Path(file).read_text() for file in write_files(tmp_path, stage.test, found)}
+    assert "p6" not in files["ratings.csv"] and "measures" not in files["summary.json"]
+    assert "切れる" in report(found, "ja")
 
 
 def test_nothing_rated_is_said(tmp_path: Path) -> None:

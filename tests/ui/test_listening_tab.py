@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from stsmt.listening.backup import BackupStatus
 from stsmt.listening.events import read_events
-from stsmt.ui.listening import Desk, Listening, Page, Session, _page, listening_tab, open_listening
+from stsmt.ui.listening import Desk, Listening, Page, Session, _page, listening_tab, open_listening, storage
 from stsmt.ui.rating_form import RatingForm
 from stsmt.ui.strings import TEXTS
 from tests.listening.corpus import Corpus, Stage
@@ -49,7 +50,7 @@ class Visit:
         asked = self.session.questions
         scales = [score if name in asked else None for name in form.scales]
         choices = [choice if name in asked else None for name in form.preferences]
-        state = self.stage.test._state.presentations[self.session.presentation]
+        state = self.stage.test._ledger.state.presentations[self.session.presentation]
         whole = {clip: [[0, seconds]] for clip, seconds in state.seconds.items()}
         self.stage.clock.wait(10)
         return [*scales, *choices, [], "", self.session.presentation, json.dumps(whole if heard is None else heard)]
@@ -98,6 +99,25 @@ def test_only_what_is_asked_is_shown_and_nothing_tells_the_system(visit: Visit) 
     assert [clip for clip, player in form.players.items() if visit.shown[player]["visible"]] == ["source", "target"]
     told = " ".join(str(value) for part, value in visit.shown.items() if part not in form.players.values())
     assert not any(word in told for word in ("good", "bad", "p0", "p1"))
+
+
+def test_a_page_that_comes_back_knows_what_was_heard(visit: Visit) -> None:
+    through_the_door(visit)
+    form = visit.page.form
+    assert json.loads(visit.shown[form.heard]) == {}
+    visit.desk.report(visit.session, json.dumps({"source": [[0, 0.6]]}))
+    again = Visit(visit.stage)
+    again.shown.update(again.desk._room(Session(visit.session.rater), "en"))
+    assert json.loads(again.shown[again.page.form.heard]) == {"source": [[0.0, 0.6]]}
+
+
+def test_whether_ratings_are_safe_is_said_at_the_door(stage: Stage) -> None:
+    quiet, kept = Listening(stage.test), Listening(stage.test, backup=lambda: BackupStatus("x", 600.0, "Timeout"))
+    assert storage(quiet)(visitor()) == ""
+    assert "Last backup 10 min ago." in storage(kept)(visitor()) and "Timeout" in storage(kept)(visitor())
+    (stage.folder / "events-torn.jsonl").write_bytes(b'{"v": 1')
+    stage.test.raters()
+    assert "could not be read" in storage(quiet)(visitor())
 
 
 def test_undo_fills_in_what_was_answered(visit: Visit) -> None:
@@ -203,5 +223,5 @@ def test_a_space_that_keeps_no_ratings_says_so(
     stage = Stage(tmp_path)
     stage.open()
     with gr.Blocks() as app:
-        listening_tab(Listening(stage.test))
+        listening_tab(Listening(stage.test), app)
     assert ("kept_nowhere" in str(app.get_config_file())) == warned
