@@ -1,4 +1,4 @@
-"""Signals of models that not everybody has: Whisper, a speaker verifier, DNSMOS (`pip install speechmos`).
+"""Signals of models that not everybody has: Whisper, a speaker verifier, DNSMOS (`pip install -e ".[quality]"`).
 
 Each is asked for by an option of `training.signals`. Where DNSMOS is asked for and not installed, its columns are NULL
 and their version says why.
@@ -26,6 +26,7 @@ from stsmt.text import normalise_for_scoring
 
 RATE = 16000  # of all of these models
 T = TypeVar("T")
+NEEDED_BY_MOS = ("speechmos", "onnxruntime", "librosa")  # the first does not declare the others
 SHORTEST = 0.1  # seconds; less is no speech to any of them
 Signals = dict[str, float | None]
 OfSide = Callable[[Utterance, Audio], Signals]
@@ -119,10 +120,10 @@ def load_optional(
         found.of_pair.append(_load(SpeakerSimilarity, speaker, device))
         found.versions["speaker_similarity"] = f"1, {speaker}"
     if mos:
-        package = _installed("speechmos")
-        if package:
+        missing = [package for package in NEEDED_BY_MOS if _installed(package) is None]
+        if not missing:
             found.of_side.append(_mos)
-        made = f"1, speechmos {package}" if package else "not measured: speechmos is not installed"
+        made = f"not measured: {missing[0]} is not installed" if missing else f"1, speechmos {_installed('speechmos')}"
         found.versions |= {f"{side}_{name}": made for side in SIDES for name in ("mos_p808", "mos_p835")}
     return found
 

@@ -317,7 +317,7 @@ def main() -> None:
     parser.add_argument("--translation", type=Path, metavar="MODEL", help="checkpoint that scores translations (slow)")
     parser.add_argument("--whisper", metavar="NAME", help="folder or Hub name of a Whisper: its error rate by letter")
     parser.add_argument("--speaker", metavar="NAME", help="folder or Hub name of a WavLM-XVector: similarity of voices")
-    parser.add_argument("--dnsmos", action="store_true", help="predicted opinion scores (needs: pip install speechmos)")
+    parser.add_argument("--dnsmos", action="store_true", help='predicted opinion scores (pip install -e ".[quality]")')
     parser.add_argument("--limit", type=int, help="only the first so many pairs")
     parser.add_argument("--device", default="cpu")
     a = parser.parse_args()

@@ -23,6 +23,11 @@ HEARD = """count => Object.values(window.stsmtListening.heard())
     .filter(ranges => ranges.some(([start, stop]) => stop > 0.75)).length >= count
     && [...document.querySelectorAll('#rating-form audio')].every(audio => audio.paused)"""
 
+TICKED = """() => {
+    const shown = [...document.querySelectorAll('#rating-form .clip')].filter(clip => clip.getClientRects().length);
+    return shown.length && shown.every(clip => clip.classList.contains('heard'));
+}"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -115,8 +120,11 @@ def test_two_scripted_raters_rate_undo_resume_and_see_the_summary(open_page: Ope
     rate(page, keys_for(page, "54"))
     page.keyboard.press("u")
     page.get_by_text("0 rated").wait_for()
+    page.wait_for_function(TICKED)  # what was heard stays heard
     rate(page, keys_for(page, "43"))
     page.get_by_text("1 rated").wait_for()
+    hear_all(page)
+    page.wait_for_timeout(1500)  # the page reports what it played soon after
     page.context.close()
 
     page = to_tab(open_page())
@@ -125,7 +133,9 @@ def test_two_scripted_raters_rate_undo_resume_and_see_the_summary(open_page: Ope
     page.locator("#rater-resume").click()
     page.locator("#rating-form").wait_for()
     page.get_by_text("1 rated").wait_for()
-    for _ in range(3):
+    page.wait_for_function(TICKED)
+    rate(page, keys_for(page, "32"))
+    for _ in range(2):
         hear_all(page)
         rate(page, keys_for(page, "32"))
     page.get_by_text("nothing left for you to rate").wait_for()
@@ -140,6 +150,7 @@ def test_two_scripted_raters_rate_undo_resume_and_see_the_summary(open_page: Ope
     other.get_by_role("button", name="Results").click()
     other.locator("#results-show").click()
     other.locator(".results table").first.wait_for()
+    assert other.locator(".results").get_by_text("Raters (by number, without names)").is_visible()
     kinds = [event.kind for event in read_events(folder)[0]]
     assert (kinds.count("submit"), kinds.count("undo"), kinds.count("skip")) == (6, 1, 1)
 
