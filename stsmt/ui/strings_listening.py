@@ -174,7 +174,7 @@ Put your headphones on and play the tone. Set the volume so that it is comfortab
         "ラウンド間で平均が違うときは、それらのラウンドの点数をそのまま比べられません。",
     ),
     "known_hint": (
-        "Items with known answers are left out here and in the downloads; `stsmt ratings export` writes them.",
+        "Items with known answers are left out here and in the downloads (stsmt ratings export writes them).",
         "答えの分かっている項目は、ここにもダウンロードにも含まれません（stsmt ratings export では出力されます）。",
     ),
     "fared_won": ("preferred", "選ばれた"),
