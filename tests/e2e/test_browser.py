@@ -68,6 +68,18 @@ def test_the_page_speaks_japanese(open_page: Open, clips: list[dict[str, Any]]) 
     assert "Translate" not in words
 
 
+def test_the_same_question_again_is_answered_from_memory_and_heard(
+    open_page: Open, clips: list[dict[str, Any]]
+) -> None:
+    page = open_page()
+    example = page.get_by_role("button", name=clips[1]["text"], exact=True).first
+    example.click()
+    finished(page)
+    example.click()
+    page.get_by_text("repeated from memory").first.wait_for()
+    finished(page)
+
+
 def test_a_phone_needs_no_horizontal_scrolling(open_page: Open, clips: list[dict[str, Any]]) -> None:
     for locale, names in (("en-US", ("Compare three", "Advanced")), ("ja-JP", ("3つの翻訳", "詳細設定"))):
         page = open_page(locale=locale, width=390)
