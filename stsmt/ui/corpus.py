@@ -43,6 +43,8 @@ BUSY: dict[str, Any] = {"concurrency_id": "corpus", "concurrency_limit": 8}
 Updates = dict[Component, Any]
 WALKING_KEYS = ("ArrowDown", "ArrowUp", "Enter", "Escape", "Tab", "Shift")  # in a list, without looking for anything
 
+# A player takes its own `autoplay` from Python only once; the sound has just been set when this runs.
+PLAY_SOURCE = "() => setTimeout(() => document.querySelector('#pair-source audio')?.play(), 100)"
 READ_ADDRESS = "() => [window.location.search]"
 WRITE_ADDRESS = """(link) => {
   const url = new URL(window.location), wanted = JSON.parse(link || '{}');
@@ -88,7 +90,8 @@ def corpus_tab(studio: CorpusStudio, app: gr.Blocks, tabs: gr.Tabs) -> "Tab":
     placed = [*parts.form, parts.pages]
     parts.rows.select(tab.open, placed, parts.outputs, **options)
     for step, button in ((-1, parts.pair["before"]), (1, parts.pair["after"])):
-        button.click(tab.stepper(step), placed, parts.outputs, **options)  # type: ignore[attr-defined]
+        opened = button.click(tab.stepper(step), placed, parts.outputs, **options)  # type: ignore[attr-defined]
+        opened.success(None, js=PLAY_SOURCE)
     parts.link.change(None, parts.link, None, js=WRITE_ADDRESS)
     app.load(tab.restore, parts.link, [tabs, *parts.outputs], js=READ_ADDRESS, **options)
     if send is not None:
@@ -234,30 +237,30 @@ class Tab:
 
     def open(self, visitor: gr.Request, event: gr.EventData, *values: Any) -> Updates:
         """The row that was clicked."""
-        return self._open(visitor, str(event._data.get("pair", "")), values, autoplay=False)
+        return self._open(visitor, str(event._data.get("pair", "")), values)
 
     def stepper(self, step: int) -> Callable[..., Updates]:
-        """Open the pair before or after the one that is open, and play it."""
+        """Open the pair before or after the one that is open."""
 
         def handler(visitor: gr.Request, *values: Any) -> Updates:
             with shown_errors(visitor_language(visitor)):
                 view = self.view(values[:-1])
                 before, after = self.corpus.neighbours(view.pair, view.text, view.filters, view.sort)
             found = before if step < 0 else after
-            return self._open(visitor, found[0], values, autoplay=True) if found else {}
+            return self._open(visitor, found[0], values) if found else {}
 
         return handler
 
-    def _open(self, visitor: gr.Request, id: str, values: Sequence[Any], autoplay: bool) -> Updates:
+    def _open(self, visitor: gr.Request, id: str, values: Sequence[Any]) -> Updates:
         language = visitor_language(visitor)
         *form, (before, _) = values
         with shown_errors(language):
             view = self.view([*form[:5], id, *form[6:]], before[-1])
             pair = self.corpus.pair(id)
             link = {self.parts.opened: id, self.parts.link: json.dumps(view.link())}
-            return link | self._shown(pair, view, language, autoplay)
+            return link | self._shown(pair, view, language)
 
-    def _shown(self, pair: Pair, view: View, language: Language, autoplay: bool) -> Updates:
+    def _shown(self, pair: Pair, view: View, language: Language) -> Updates:
         parts = self.parts.pair
         before, after = self.corpus.neighbours(pair.id, view.text, view.filters, view.sort)
         updates: Updates = {
@@ -266,13 +269,13 @@ class Tab:
             parts["provenance"]: corpus_view.provenance(pair, language),
             parts["before"]: gr.update(interactive=bool(before)),
             parts["after"]: gr.update(interactive=bool(after)),
-            **self._heard(pair, language, autoplay),
+            **self._heard(pair, language),
         }
         if self.studio.ratings_of is not None:
             updates[parts["ratings"]] = corpus_view.ratings(self.studio.ratings_of(pair.id), language)
         return updates
 
-    def _heard(self, pair: Pair, language: Language, autoplay: bool) -> Updates:
+    def _heard(self, pair: Pair, language: Language) -> Updates:
         """Players and spectrograms; a side that cannot be heard says why and the other one is heard."""
         updates: Updates = {}
         figures = []
@@ -282,8 +285,7 @@ class Tab:
             except UserError as error:
                 audio, reason = None, sentence(str(error), language)
             value = None if audio is None else pcm(audio)
-            play = autoplay and side == "source"
-            updates[self.parts.pair[side]] = gr.update(value=value, visible=True if value else "hidden", autoplay=play)
+            updates[self.parts.pair[side]] = gr.update(value=value, visible=True if value else "hidden")
             if audio is None:
                 figures.append(f"<figure><figcaption>{html.escape(reason)}</figcaption></figure>")
             else:
@@ -310,7 +312,7 @@ class Tab:
             if linked:
                 yield {self.tabs: gr.Tabs(selected="corpus")}
             if asked.pair:
-                yield self._shown(self.corpus.pair(asked.pair), asked, language, autoplay=False)
+                yield self._shown(self.corpus.pair(asked.pair), asked, language)
 
     def _form(self, view: View, language: Language) -> dict[Any, Any]:
         """The form that asks for a view."""

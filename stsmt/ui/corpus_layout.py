@@ -129,7 +129,15 @@ def pair_side(rated: bool) -> dict[str, Component]:
     """One pair: texts, players, pictures, signals, origin and, if `rated`, ratings."""
     parts: dict[str, Component] = {"texts": gr.HTML("", elem_classes="pair-texts")}
     for side in ("source", "target"):
-        parts[side] = gr.Audio(label=label(f"corpus_{side}"), interactive=False, visible="hidden", buttons=["download"])
+        parts[side] = gr.Audio(
+            label=label(f"corpus_{side}"),
+            interactive=False,
+            visible="hidden",
+            buttons=["download"],
+            waveform_options=gr.WaveformOptions(show_recording_waveform=False),  # the spectrogram shows more
+            elem_id=f"pair-{side}",
+            elem_classes="clip-player",
+        )
     with gr.Row():
         for key in ("before", "after"):
             parts[key] = gr.Button(label(f"corpus_{key}"), interactive=False, min_width=120)

@@ -146,3 +146,17 @@ def test_hostile_text_is_only_text(chromium_with_microphone: Any, translator: Tr
     assert page.title() == "stsmt"
     context.close()
     app.close(verbose=False)
+
+
+def test_the_next_pair_is_opened_and_heard(open_page: Open) -> None:
+    page = corpus_tab(open_page())
+    playing = "() => document.querySelector('#pair-source audio')?.currentTime > 0"
+    page.locator(ROWS).first.click()
+    page.locator("#pair-source audio").wait_for()
+    page.wait_for_timeout(500)
+    assert not page.evaluate(playing)
+    for _ in range(2):
+        before = page.evaluate("() => document.querySelector('#pair-source audio').src")
+        page.get_by_role("button", name="Pair after").click()
+        page.wait_for_function("before => document.querySelector('#pair-source audio').src !== before", arg=before)
+        page.wait_for_function(playing)

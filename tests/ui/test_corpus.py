@@ -355,7 +355,7 @@ def test_a_link_restores_the_page_and_the_charts(tab: Tab, corpus: Corpus) -> No
     asked = form(tab, shown=["split", "coverage"])
     steps = list(tab.refresh(JAPANESE, *asked))
     second = tab.forward(JAPANESE, *asked, steps[0][tab.parts.pages])
-    opened = tab._open(JAPANESE, corpus.search().rows[0]["id"], [*asked, second[tab.parts.pages]], autoplay=False)
+    opened = tab._open(JAPANESE, corpus.search().rows[0]["id"], [*asked, second[tab.parts.pages]])
     restored = list(tab.restore("?" + urlencode(json.loads(opened[tab.parts.link])), JAPANESE))
     assert rows_of(restored[0][tab.parts.rows]) == rows_of(second[tab.parts.rows])
     assert restored[0][tab.parts.shown] == ["split", "coverage"]
