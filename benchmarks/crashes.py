@@ -39,7 +39,7 @@ def serve(folder: Path, raters: int, ratings: int) -> None:
     with gr.Blocks() as app:
         listening_endpoints(open_test(folder, raters, ratings, OVERLAP))
     app.queue()
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, show_error=True)
     print(url, flush=True)
     threading.Event().wait()
 

@@ -63,6 +63,10 @@ def as_text(found: dict[str, Any]) -> str:
     for table in found["comparisons"]:
         lines += [f"{table['question']:<18} {name:<20} {_interval(s)}" for name, s in table["strengths"].items()]
         lines.append(f"{table['question']:<18} {table['choices']}")
+    lines += [f"{'defect':<18} {row['condition']:<20} {row['flag']}: {row['n']}" for row in found["flags"]]
+    lines += [
+        f"{row['question']:<18} {row['round']:<20} {_interval(row['mean'])}  (anchors)" for row in found["anchors"]
+    ]
     damage = {**found["damage"]["torn"], **found["damage"]["unreadable"]}
     return "\n".join([*lines, *(f"note: {name} has a torn or unreadable line" for name in damage)])
 

@@ -20,6 +20,8 @@ class Ledger:
     def turn(self) -> Iterator[State]:
         """Alone among all threads and processes, with everything they have written taken in; may be nested.
 
+        Gives the state as it is now; after `record`, ask `state` again.
+
         Raises:
             UserError: if the folder cannot be read or is busy for too long.
         """

@@ -82,12 +82,12 @@ class ListeningTest:
             raise UserError("Please agree to the use of your ratings first.")
         data = {"name": check_name(name), "competence": check_competence(competence), "credential": credential}
         rater = f"r-{uuid.uuid4().hex[:12]}"
-        with self._ledger.turn() as state:
+        with self._ledger.turn():
             known = self._find(credential)
             if known is not None:
                 return known
             self._ledger.record(Event("join", rater, {**data, "consent": CONSENT}))
-            return state.raters[rater]
+            return self._ledger.rater(rater)
 
     def _find(self, credential: str) -> Rater | None:
         with self._ledger.turn() as state:

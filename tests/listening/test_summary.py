@@ -130,7 +130,8 @@ def test_the_command_line_summarises_exports_and_imports(
     assert main(["ratings", "summary", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n_counted"] == 36
     assert main(["ratings", "summary"]) == 0
-    assert "adequacy" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "adequacy" in told and "noise: 12" in told
     assert main(["ratings", "export", "-o", str(tmp_path / "out.csv")]) == 0
     assert main(["ratings", "import", str(stage.folder), "--ratings", str(tmp_path / "copy")]) == 0
     capsys.readouterr()
