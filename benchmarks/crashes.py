@@ -62,10 +62,12 @@ class Connection:
         while not self.over:
             if not self._up.wait(0.1):
                 continue
+            client = self._client
             try:
-                return self._client.predict(*arguments, api_name=endpoint)  # type: ignore[attr-defined]
+                return client.predict(*arguments, api_name=endpoint)  # type: ignore[attr-defined]
             except AppError:
-                raise
+                if client is self._client and self._up.is_set():
+                    raise  # not a call that was cut off
             except (httpx.HTTPError, CancelledError, OSError, ValueError, RuntimeError):  # the server has gone
                 time.sleep(0.05)
         raise InterruptedError
