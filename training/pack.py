@@ -7,11 +7,11 @@ between examples, and positions restart, which isolates attention. Packed and se
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pyarrow.parquet as pq
 import torch
@@ -36,6 +36,7 @@ from training.phrasebook.grammar import Phrase
 from training.voices import VOICES
 
 IGNORE = -100
+T = TypeVar("T")
 
 
 def in_range(ids: Tensor, wanted: range) -> Tensor:
@@ -62,40 +63,56 @@ class Mixture:
         return Mixture(**{k: (1 - share) * v + share * getattr(other, k) for k, v in vars(self).items()})
 
 
-class PairSource:
-    """Draws examples from the utterances of one split, seeded.
+class ByTemplate(Generic[T]):
+    """Things in groups, one per template, drawn by the square root of the groups' sizes: large templates would drown
+    the others, and what is heard of a rare one would be taken for the beginning of a frequent one.
+    """
 
-    `texts` are phrases without sound for text translation (the grammar has many more than were spoken); templates are
-    drawn by the square root of their size, so that large ones do not drown the others. `jitter` changes what is heard.
+    def __init__(self, things: Iterable[tuple[str, T]]) -> None:
+        groups: dict[str, list[T]] = defaultdict(list)
+        for template, thing in things:
+            groups[template].append(thing)
+        self._groups = list(groups.values())
+        self._weights = list(accumulate(len(group) ** 0.5 for group in self._groups))
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def draw(self, rng: random.Random) -> T:
+        return rng.choice(rng.choices(self._groups, cum_weights=self._weights)[0])
+
+
+class PairSource:
+    """Draws examples from the utterances of one split, seeded and by template.
+
+    `texts` are phrases without sound for text translation (the grammar has many more than were spoken). `jitter`
+    changes what is heard.
     """
 
     def __init__(
         self, rows: Sequence[Utterance], seed: int, texts: Sequence[Phrase] = (), jitter: CodeJitter | None = None
     ) -> None:
         self.rng, self.jitter = random.Random(seed), jitter
-        self.texts: dict[str, list[Phrase]] = defaultdict(list)
-        for phrase in texts:
-            self.texts[phrase.template].append(phrase)
-        self._weights = list(accumulate(len(group) ** 0.5 for group in self.texts.values()))
+        self.texts = ByTemplate((phrase.template, phrase) for phrase in texts)
         self.by_phrase: dict[str, dict[Language, list[Utterance]]] = defaultdict(lambda: {"ja": [], "en": []})
         for row in rows:
             self.by_phrase[row["phrase"]][row["language"]].append(row)
-        self.phrases = [key for key, sides in self.by_phrase.items() if all(sides[x] for x in LANGUAGES)]
+        whole = (sides for sides in self.by_phrase.values() if all(sides[x] for x in LANGUAGES))
+        self.pairs = ByTemplate((sides["ja"][0]["template"], sides) for sides in whole)
 
     def draw(self, task: str) -> Example:
         """A random phrase in a random direction as an example of `task` (a field of `Mixture`)."""
         source_language = self.rng.choice(LANGUAGES)
         if task == "mt" and self.texts:
-            group = self.rng.choices(list(self.texts.values()), cum_weights=self._weights)[0]
-            return text_example(self.rng.choice(group), source_language)
-        sides = self.by_phrase[self.rng.choice(self.phrases)]
+            return text_example(self.texts.draw(self.rng), source_language)
+        sides = self.pairs.draw(self.rng)
         source = self.rng.choice(sides[source_language])
         target = self.rng.choice(sides[other_language(source_language)])
         return make_example(task, source, target, self.rng, self.jitter)
 
     def draw_raw(self) -> tuple[str, tuple[int, ...] | None]:
         """(text, None) or ("", codes) of a random utterance."""
-        sides = self.by_phrase[self.rng.choice(self.phrases)]
+        sides = self.pairs.draw(self.rng)
         row = self.rng.choice(sides[self.rng.choice(LANGUAGES)])
         return (row["text"], None) if self.rng.random() < 0.3 else ("", tuple(row["codes"]))
 

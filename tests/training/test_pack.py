@@ -12,7 +12,7 @@ from stsmt.prompt import PromptFormat, Task
 from tests.tiny import CODEBOOK_SIZE, tiny_lm, tiny_tokenizer
 from tests.training.corpus import make_rows
 from training.guide import PhoneGuide, PhoneLabels
-from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, make_example
+from training.pack import IGNORE, ByTemplate, Item, Mixture, Packed, Packer, PairSource, make_example
 from training.sft import SpeechLM, weighted_loss
 
 
@@ -155,3 +155,11 @@ def test_forgetting_hides_spoken_answers_alone_and_changes_no_label(prompt: Prom
     answered = torch.roll(whole.labels, 1, dims=1)  # labels stand one place before what they predict
     assert all(int(token) in prompt.speech_ids for token in whole.ids[hidden])
     assert torch.equal(whole.ids[hidden], answered[hidden])
+
+
+def test_a_large_template_does_not_drown_a_small_one() -> None:
+    rng = random.Random(0)
+    things = ByTemplate([*(("large", i) for i in range(400)), *(("small", -i) for i in range(1, 5))])
+    drawn = [things.draw(rng) for _ in range(2000)]
+    assert 0.05 < sum(thing < 0 for thing in drawn) / len(drawn) < 0.14  # 1 : 10 and not 1 : 100
+    assert not ByTemplate([])
