@@ -7,9 +7,10 @@ sampled (greedy codes loop). What loops is tried again with another seed.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from stsmt.characters import Characters
 from stsmt.errors import UserError
 from stsmt.health import CODE_LOOP, TEXT_LOOP, is_loop
-from stsmt.lm import LM, Sampling
+from stsmt.lm import LM, Sampling, Token
 from stsmt.prompt import Phase, PromptFormat
 
 MAX_RETRIES = 2
@@ -36,16 +37,22 @@ class Field:
 
 
 class Attempt:
-    """One try at a field: iterate over its ids as they come; `end_reached` or `loop` say how it ended."""
+    """One try at a field: iterate over its ids as they come; `end_reached` or `loop` say how it ended.
 
-    def __init__(self, lm: LM, ids: Sequence[int], sampling: Sampling, loop_minimum: int) -> None:
+    With `characters`, the field is text and holds whole ones only.
+    """
+
+    def __init__(
+        self, lm: LM, ids: Sequence[int], sampling: Sampling, loop_minimum: int, characters: Characters | None = None
+    ) -> None:
         self._lm, self._prompt, self._sampling, self._loop_minimum = lm, ids, sampling, loop_minimum
+        self._characters = characters
         self.ids: list[int] = []
         self.end_reached = self.loop = False
         self.log_probability, self.token_count = 0.0, 0
 
     def __iter__(self) -> Iterator[int]:
-        for token in self._lm.generate(self._prompt, self._sampling):
+        for token in self._tokens():
             self.log_probability += token.log_probability
             self.token_count += 1
             if token.id == self._sampling.stop:
@@ -56,6 +63,35 @@ class Attempt:
             if is_loop(self.ids, self._loop_minimum):
                 self.loop = True
                 return
+
+    def _tokens(self) -> Iterator[Token]:
+        """What the model says; a token that leaves a character broken is asked for again among those that do not."""
+        if self._characters is None:
+            yield from self._lm.generate(self._prompt, self._sampling)
+            return
+        begun: bytes | None = b""
+        while (left := self._sampling.max_new_tokens - len(self.ids)) > 0:
+            whole = replace(self._sampling, max_new_tokens=left)
+            for token in self._lm.generate([*self._prompt, *self.ids], whole):
+                after = self._after(begun or b"", token.id)
+                if after is None:
+                    break
+                begun = after
+                yield token
+            else:
+                return
+            fitting = self._characters.following(begun or b"")
+            one = replace(self._sampling, allowed=fitting, max_new_tokens=1, min_new_tokens=1)
+            for token in self._lm.generate([*self._prompt, *self.ids], one):
+                begun = self._after(begun or b"", token.id)
+                yield token
+
+    def _after(self, begun: bytes, id: int) -> bytes | None:
+        """What of a character is open after `id`; None if it breaks one: the end must not come before it is whole."""
+        if id == self._sampling.stop:
+            return None if begun else b""
+        assert self._characters is not None
+        return self._characters.after(begun, id)
 
     def finished(self, phase: Phase, retries: int) -> Field:
         """What has come of it."""
@@ -89,8 +125,10 @@ def attempts(
     sampling = _sampling(prompt, phase, min(cap, room), seed)
     if script:
         sampling = replace(sampling, script=script, scripted=prompt.cue_ids)
+    characters = prompt.characters if phase.is_text else None
     for retry in range(1 + MAX_RETRIES):
-        attempt = Attempt(lm, ids, _reseeded(sampling, retry), CODE_LOOP if phase.is_speech else TEXT_LOOP)
+        loop_minimum = CODE_LOOP if phase.is_speech else TEXT_LOOP
+        attempt = Attempt(lm, ids, _reseeded(sampling, retry), loop_minimum, characters)
         yield attempt
         if not attempt.loop:
             return

@@ -26,11 +26,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Protocol
 
+from stsmt.characters import Characters, bytes_of, ranges_of
 from stsmt.checkpoint import PROMPT_FILE, read_prompt
 from stsmt.errors import UserError
 
@@ -73,6 +73,7 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]: ...
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str: ...
     def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]: ...
     def __len__(self) -> int: ...
     @property
     def added_tokens_decoder(self) -> Mapping[int, Any]: ...
@@ -123,6 +124,10 @@ class Phase:
     @property
     def is_speech(self) -> bool:
         return self.field == "speech"
+
+    @property
+    def is_text(self) -> bool:
+        return self.field in ("transcript", "translation")
 
 
 def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
@@ -216,12 +221,12 @@ class PromptFormat:
     @cached_property
     def cue_ids(self) -> tuple[range, ...]:
         """The ids of all cues, in ascending ranges."""
-        return _ranges(self._cues)
+        return ranges_of(self._cues)
 
     @cached_property
     def spoken_ids(self) -> tuple[range, ...]:
         """The ids that may come in the speech of an answer: speech tokens and cues, in ascending ranges."""
-        return _ranges([*self.speech_ids, *self._cues])
+        return ranges_of([*self.speech_ids, *self._cues])
 
     def codes_of(self, ids: Iterable[int]) -> Iterator[int]:
         """The codes among the ids of a spoken answer, as they come; cues are left out."""
@@ -237,7 +242,7 @@ class PromptFormat:
     def text_ids(self) -> tuple[range, ...]:
         """The ids of plain text: all but control and speech tokens, in ascending ranges."""
         taken = {*self._tokenizer.added_tokens_decoder, *self.speech_ids, *self._cues, *self.marker_ids}
-        return _ranges(set(range(len(self._tokenizer))) - taken)
+        return ranges_of(set(range(len(self._tokenizer))) - taken)
 
     def transcript_marker(self, language: Language) -> int:
         """The id that opens a transcript in `language`; comparing both identifies the language."""
@@ -253,6 +258,12 @@ class PromptFormat:
         if any(i in self.speech_ids or i in self._cues or i in self.marker_ids for i in ids):
             raise UserError("The text contains control tokens of the model (such as <|im_end|>); remove them.")
         return ids
+
+    @cached_property
+    def characters(self) -> Characters:
+        """What the text tokens stand for."""
+        ids = [id for ids in self.text_ids for id in ids]
+        return Characters(dict(zip(ids, map(bytes_of, self._tokenizer.convert_ids_to_tokens(ids)), strict=True)))
 
     def decode_text(self, ids: Sequence[int]) -> str:
         """The text of `ids`; an unfinished multi-byte character at the end shows as U+FFFD."""
@@ -403,10 +414,3 @@ class PromptFormat:
         if any(i not in self.speech_ids for i in ids):
             raise ValueError("text ids inside speech")
         return tuple(i - self.speech_offset for i in ids)
-
-
-def _ranges(ids: Iterable[int]) -> tuple[range, ...]:
-    """The same ids in ascending ranges."""
-    ordered = sorted(ids)
-    starts = [i for i in range(len(ordered)) if i == 0 or ordered[i] != ordered[i - 1] + 1]
-    return tuple(range(ordered[a], ordered[b - 1] + 1) for a, b in pairwise([*starts, len(ordered)]))
