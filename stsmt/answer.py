@@ -81,6 +81,10 @@ class Attempt:
             else:
                 return
             fitting = self._characters.following(begun or b"")
+            if not fitting:  # a vocabulary that cannot finish it
+                begun = b""
+                yield token
+                continue
             one = replace(self._sampling, allowed=fitting, max_new_tokens=1, min_new_tokens=1)
             for token in self._lm.generate([*self._prompt, *self.ids], one):
                 begun = self._after(begun or b"", token.id)

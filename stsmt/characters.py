@@ -19,9 +19,9 @@ def _alphabet() -> dict[str, int]:
 ALPHABET = _alphabet()
 
 
-def bytes_of(token: str) -> bytes:
-    """The bytes of a byte-level token."""
-    return bytes(ALPHABET[character] for character in token)
+def bytes_of(token: str | None) -> bytes | None:
+    """The bytes of a byte-level token; None for what is none (a hole in a vocabulary, a vocabulary of another kind)."""
+    return bytes(ALPHABET[c] for c in token) if token and set(token) <= ALPHABET.keys() else None
 
 
 def left_open(data: bytes) -> bytes | None:
@@ -35,7 +35,7 @@ def left_open(data: bytes) -> bytes | None:
 
 
 class Characters:
-    """The tokens of a vocabulary as `pieces` of text: id → bytes."""
+    """The tokens of a vocabulary as `pieces` of text: id → bytes. Ids without a piece may stand anywhere."""
 
     def __init__(self, pieces: Mapping[int, bytes]) -> None:
         self._pieces = pieces

@@ -61,7 +61,20 @@ def test_bytes_stand_for_themselves_in_a_byte_level_vocabulary() -> None:
 
     tokenizer = tiny_tokenizer()
     ids = tokenizer.encode("駅は小さい é!", add_special_tokens=False)
-    assert b"".join(map(bytes_of, tokenizer.convert_ids_to_tokens(ids))).decode() == "駅は小さい é!"
+    pieces = [bytes_of(token) for token in tokenizer.convert_ids_to_tokens(ids)]
+    assert b"".join(piece for piece in pieces if piece is not None).decode() == "駅は小さい é!"
+    assert bytes_of("▁駅") is bytes_of(None) is bytes_of("") is None
+
+
+def test_a_vocabulary_of_another_kind_is_left_alone() -> None:
+    attempt = Attempt(Careless([7, 8, STOP]), [], Sampling((range(256),), STOP, 50), 20, Characters({}))
+    assert list(attempt) == [7, 8] and attempt.end_reached
+
+
+def test_what_a_vocabulary_cannot_finish_is_taken_as_it_comes() -> None:
+    poor = Characters({0xE5: b"\xe5", ord("a"): b"a"})
+    attempt = Attempt(Careless([0xE5, ord("a"), STOP]), [], Sampling((range(256),), STOP, 50), 20, poor)
+    assert list(attempt) == [0xE5, ord("a")] and attempt.end_reached
 
 
 def test_what_is_open_and_what_is_broken() -> None:
