@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -56,7 +57,7 @@ def side_by_side(old: Mapping[str, Record], new: Mapping[str, Record], seed: int
             yield f"| {' | '.join(cells)} |"
 
 
-def _figure(row: Mapping[str, object]) -> str:
+def _figure(row: Mapping[str, Any]) -> str:
     return "{value:.1f} ({low:.1f}–{high:.1f})".format(**row)
 
 
