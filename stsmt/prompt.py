@@ -17,9 +17,10 @@ The answer is a sequence of fields, each opened by its marker: the transcript (i
 makes language identification one token), the translation, the speech. `Task` and `Mode` decide which are present.
 
 Where `prompt.json` has cues, tokens that name phones, the model says to itself what it is about to say, as Moshi does
-in words (Défossez et al. 2024, "inner monologue"). Speech that follows a text is preceded by its *reading*, all of its
-phones; and within all speech of an answer a cue names the phone to be spoken next where the phone before it begins, so
-that the model never loses its place. The cues of speech after a reading come in its order (`Sampling.script`).
+in words (Défossez et al. 2024, "inner monologue"). All speech of an answer is preceded by its *reading*, all of its
+phones (in direct translation the only plan, as in Translatotron 2, Jia et al. 2022); and within the speech a cue names
+the phone to be spoken next where the phone before it begins, so that the model never loses its place. The cues of
+speech after a reading come in its order (`Sampling.script`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,7 +62,7 @@ class Task(StrEnum):
 
 
 class Mode(StrEnum):
-    """How speech is translated: through text written in the same pass, or speech only."""
+    """How speech is translated: through text written in the same pass, or without any text."""
 
     CHAIN = "chain"
     DIRECT = "direct"
@@ -136,9 +137,9 @@ def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
         return ("transcript",)
     if task is Task.MT:
         return ("translation",)
-    if task is Task.TTS:
+    if task is Task.TTS or mode is Mode.DIRECT:
         return ("reading", "speech")
-    return ("transcript", "translation", "reading", "speech") if mode is Mode.CHAIN else ("speech",)
+    return ("transcript", "translation", "reading", "speech")
 
 
 class PromptFormat:
@@ -199,6 +200,11 @@ class PromptFormat:
     def _text(self, text: str) -> list[int]:
         with self._lock:
             return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+
+    @property
+    def beginning(self) -> int:
+        """The id that begins every conversation."""
+        return self._turns["bos"]
 
     @property
     def end_of_turn(self) -> int:
@@ -271,7 +277,8 @@ class PromptFormat:
         with self._lock:
             return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
-    def _speech(self, codes: Sequence[int], cues: Sequence[Cue] = ()) -> list[int]:
+    def render_speech(self, codes: Sequence[int], cues: Sequence[Cue] = ()) -> list[int]:
+        """Ids of speech between its marks, with its cues among the codes."""
         ids = [self.speech_offset + code for code in codes]
         for place, name in reversed(cues):
             ids.insert(place, self._cue_ids[name])
@@ -293,7 +300,7 @@ class PromptFormat:
         """Ids of the request, up to where the answer begins."""
         voice = [] if example.voice is None else [self._voice_ids[example.voice]]
         if example.source_codes is not None and example.task in (Task.STS, Task.STT):
-            user = self._speech(example.source_codes)
+            user = self.render_speech(example.source_codes)
         else:
             user = self.encode_text(example.source_text or "")
         return [
@@ -324,14 +331,16 @@ class PromptFormat:
         return self._markers[field, language]
 
     def render_answer(self, example: Example) -> list[int]:
-        """Ids of the answer, its end marker included. Every field of the task must be present."""
+        """Ids of the answer, its end marker included. Every field of the task must be present, but an answer may lack
+        the codes: then it is cut before its speech."""
         ids: list[int] = []
         for field in self._fields(example):
             if field == "reading":
                 ids += [self._opening(field, example), *(self._cue_ids[name] for _, name in example.target_cues)]
             elif field == "speech":
-                assert example.target_codes is not None
-                ids += self._speech(example.target_codes, example.target_cues if self._cues else ())
+                if example.target_codes is None:
+                    return ids
+                ids += self.render_speech(example.target_codes, example.target_cues if self._cues else ())
             else:
                 text = example.source_text if field == "transcript" else example.target_text
                 assert text is not None

@@ -217,8 +217,9 @@ class _Run:
         """Make a speech field and its sound, which begins at `start` seconds or after the last one's end."""
         codec, prompt = self.translator.codec, self.translator.prompt
         start = max(start, self._end)
-        cap = math.ceil(codec.frame_rate * max(GENEROSITY * expected, LEAST_SECONDS))
-        for retry, attempt in enumerate(self._attempts(ids, phase, cap, self._script())):
+        script = self._script()
+        cap = math.ceil(codec.frame_rate * max(GENEROSITY * expected, LEAST_SECONDS)) + len(script)
+        for retry, attempt in enumerate(self._attempts(ids, phase, cap, script)):
             codes = prompt.codes_of(self.watch.timed("generate", attempt))
             if self.live:
                 yield from self._play(codes, 0.0 if retry else start - self._end, retry)

@@ -13,7 +13,7 @@ import torch
 
 from stsmt.errors import UserError
 from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
-from stsmt.lm.script import follow
+from stsmt.lm.script import follow, in_run
 from stsmt.lm.transformers import TransformersLM
 from tests.tiny import tiny_lm
 
@@ -88,6 +88,16 @@ def test_the_script_says_which_id_comes_and_the_model_when(lm: LM) -> None:
     assert bound[4] == bound[6] == bound[9] == 0
     over = torch.softmax(follow(logits.clone(), scripted, None, stop=9), 0)
     assert float(over[4:7].sum()) == 0 and over[9] / over[0] == pytest.approx(float(free[9] / free[0]), rel=1e-4)
+
+
+def test_a_run_of_equal_ids_is_left_at_temperature_one(lm: LM) -> None:
+    assert in_run([1, 7, 7, 7], 3) and not in_run([7, 1, 7, 7], 3) and not in_run([7, 7], 3) and not in_run([7], 0)
+    sharp = Sampling((range(300, 320),), STOP, 60, min_new_tokens=60, temperature=1e-6)
+    before = ids_of(lm, IDS, sharp)
+    end = next(i for i in range(60) if in_run(before[:i], 3))  # of the first run of three
+    after = [ids_of(lm, IDS, replace(sharp, run_limit=3, seed=seed)) for seed in range(8)]
+    assert all(made[:end] == before[:end] for made in after)
+    assert len({made[end] for made in after}) > 1
 
 
 def test_what_is_not_scripted_is_chosen_as_before_until_something_scripted_would_come(lm: LM) -> None:

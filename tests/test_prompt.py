@@ -118,7 +118,7 @@ def test_a_prompt_file_that_cannot_be_read_is_refused(tmp_path: Path, content: s
 def test_the_fields_follow_from_task_and_mode() -> None:
     assert answer_fields(Task.STS, Mode.CHAIN) == ("transcript", "translation", "reading", "speech")
     assert answer_fields(Task.TTS, Mode.CHAIN) == ("reading", "speech")
-    assert answer_fields(Task.STS, Mode.DIRECT) == ("speech",)
+    assert answer_fields(Task.STS, Mode.DIRECT) == ("reading", "speech")
     assert answer_fields(Task.STT, Mode.CHAIN) == ("transcript",)
     assert answer_fields(Task.MT, Mode.CHAIN) == ("translation",)
 

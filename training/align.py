@@ -27,6 +27,7 @@ from transformers import Xcodec2Config
 from stsmt.prompt import SILENCE, cue_name
 from training.recogniser import ctc_loss, index_labels
 
+KEY = ("phrase", "language", "voice")
 HIDDEN, KERNEL, LAYERS = 192, 5, 4
 BLANK_LOGIT = -1.0
 RATE = 2e-3
@@ -130,15 +131,14 @@ def find_cues(model: Aligner, index: dict[str, int], row: dict[str, Any]) -> lis
 
 def align(work: Path, *, steps: int, seed: int) -> None:
     """Train an aligner on `work/codes.parquet` and write `work/cues.parquet`."""
-    columns = ["phrase", "language", "phones", "codes"]
+    columns = [*KEY, "phones", "codes"]
     rows = pq.read_table(work / "codes.parquet", columns=columns).to_pylist()
     levels = Xcodec2Config.from_pretrained(work / "codec").quantization_levels
     model, index = train_aligner(rows, int(np.prod(levels)), steps, seed)
-    keys = [{"phrase": row["phrase"], "language": row["language"]} for row in rows]
     found = [
-        key | {"cues": find_cues(model, index, row)} for key, row in zip(keys, tqdm(rows, desc="cues"), strict=True)
+        {name: row[name] for name in KEY} | {"cues": find_cues(model, index, row)} for row in tqdm(rows, desc="cues")
     ]
-    schema = pa.schema([("phrase", pa.string()), ("language", pa.string()), ("cues", pa.list_(pa.uint16()))])
+    schema = pa.schema([*((name, pa.string()) for name in KEY), ("cues", pa.list_(pa.uint16()))])
     temporary = work / "cues.tmp"
     pq.write_table(pa.Table.from_pylist(found, schema=schema), temporary, compression="zstd")
     temporary.rename(work / "cues.parquet")

@@ -111,7 +111,7 @@ def read_phrases(codes: Path) -> list[Phrase]:
     """All phrases that are spoken in both languages, at least once by a voice that models speak."""
     by_phrase: dict[str, dict[Language, Row]] = defaultdict(dict)
     for row in pq.read_table(codes, columns=COLUMNS).to_pylist():
-        by_phrase[row["phrase"]][row["language"]] = row
+        by_phrase[row["phrase"]].setdefault(row["language"], row)  # the first take
     whole = ((key, sides) for key, sides in by_phrase.items() if len(sides) == len(LANGUAGES))
     found = (Phrase(key, sides["ja"]["template"], sides["ja"]["split"], sides) for key, sides in whole)
     return [phrase for phrase in found if any(map(is_target, phrase.sides.values()))]

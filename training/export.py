@@ -78,10 +78,12 @@ def export(work: Path, assets: Path, seed: int, note: str = "") -> str:
 
 
 def export_codes(origin: Path, target: Path) -> None:
-    """Write the clean codes of the first `SHIPPED_PHRASES` phrases, which were spoken in random order."""
+    """Write the clean codes of the first takes of the first `SHIPPED_PHRASES` phrases: they have a random order."""
     table = pq.read_table(origin)
     chosen = pc.unique(table["phrase"])[:SHIPPED_PHRASES]
     table = table.filter(pc.is_in(table["phrase"], value_set=chosen))
+    keys = list(zip(table["phrase"].to_pylist(), table["language"].to_pylist(), strict=True))
+    table = table.take(sorted({key: place for place, key in reversed(list(enumerate(keys)))}.values()))
     column = table.column_names.index("augmented")
     table = table.set_column(column, "augmented", pa.nulls(table.num_rows, table.schema.field(column).type))
     pq.write_table(table, target, compression="zstd", compression_level=19)

@@ -33,6 +33,7 @@ from stsmt.prompt import (
 from training.augment import CodeJitter
 from training.guide import PhoneLabels, Span
 from training.phrasebook.grammar import Phrase
+from training.speech import key_of
 from training.voices import VOICES
 
 IGNORE = -100
@@ -49,13 +50,18 @@ Utterance = dict[str, Any]  # a row of codes.parquet
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often each task is drawn (any positive weights); `raw` is unlabelled speech or text for pre-training."""
+    """How often each task is drawn (any positive weights).
+
+    `plan` is direct translation up to its reading: what is hard about it, at half of its length. `raw` is unlabelled
+    speech or text for pre-training.
+    """
 
     stt: float = 0.0
     tts: float = 0.0
     mt: float = 0.0
     chain: float = 0.0
     direct: float = 0.0
+    plan: float = 0.0
     raw: float = 0.0
 
     def blend(self, other: "Mixture", share: float) -> "Mixture":
@@ -130,7 +136,7 @@ def make_example(
     """One training example; what a source-only voice says or has no cues is never a target: such a draw becomes STT."""
     if task == "tts":
         target = source
-    if task in ("tts", "chain", "direct") and (VOICES[target["voice"]].role != "target" or not target["cues"]):
+    if task in ("tts", "chain", "direct", "plan") and (VOICES[target["voice"]].role != "target" or not target["cues"]):
         task = "stt"
     heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]
     if jitter is not None:
@@ -144,8 +150,9 @@ def make_example(
     if task == "tts":
         text = target["text"]
         return Example(Task.TTS, asked, asked, voice=voice, source_text=text, target_codes=codes, target_cues=cues)
-    example = Example(Task.STS, said, asked, Mode(task), voice, None, tuple(heard), None, codes, cues)
-    return replace(example, source_text=source["text"], target_text=target["text"]) if task == "chain" else example
+    mode = Mode.CHAIN if task == "chain" else Mode.DIRECT
+    spoken = None if task == "plan" else codes
+    return Example(Task.STS, said, asked, mode, voice, source["text"], tuple(heard), target["text"], spoken, cues)
 
 
 def cues_of(row: Utterance) -> tuple[Cue, ...]:
@@ -167,11 +174,11 @@ def read_aligned(work: Path, split: str) -> list[Utterance]:
     """
     file = work / "cues.parquet"
     found = pq.read_table(file).to_pylist() if file.exists() else []
-    cues = {(row["phrase"], row["language"]): row["cues"] for row in found}
+    cues = {key_of(row): row["cues"] for row in found if "voice" in row}
     rows = read_codes(work, split)
-    if any((row["phrase"], row["language"]) not in cues for row in rows):
+    if any(key_of(row) not in cues for row in rows):
         raise UserError(f"{file} is missing or older than the codes; run python -m training.align --work {work} first.")
-    return [row | {"cues": cues[row["phrase"], row["language"]]} for row in rows]
+    return [row | {"cues": cues[key_of(row)]} for row in rows]
 
 
 @dataclass(frozen=True)
@@ -258,10 +265,8 @@ class Packer:
 
     def render_raw(self, text: str, codes: tuple[int, ...] | None) -> Item:
         """Unlabelled speech or text with the loss on everything."""
-        spoken = Example(Task.STS, "ja", "en", Mode.DIRECT, source_text=text, target_codes=codes)
-        answer = self.prompt.encode_text(text) if codes is None else self.prompt.render_answer(spoken)
-        ids = [self.prompt.render_prompt(spoken)[0], *answer]
-        return Item(ids, [0] + [1] * len(answer))
+        content = self.prompt.encode_text(text) if codes is None else self.prompt.render_speech(codes)
+        return Item([self.prompt.beginning, *content, self.prompt.end_of_turn], [0] + [1] * (len(content) + 1))
 
     def _row(self, source: PairSource, mixture: Mixture) -> list[Item]:
         items: list[Item] = []

@@ -33,8 +33,9 @@ from training.tokenizer import build_tokenizer, save_tokenizer, upgrade
 
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
 LISTEN = Mixture(stt=3.0, mt=3.0, tts=1.5, chain=0.3)
-WHOLE = Mixture(stt=1.5, mt=1.5, tts=1.5, chain=3.0, direct=0.7)
-SPEAK = Mixture(stt=3.0, mt=1.0, tts=4.0, chain=2.5, direct=0.3)  # text is known by then, hearing and speaking are not
+WHOLE = Mixture(stt=1.5, mt=1.5, tts=1.5, chain=3.0, direct=0.5, plan=1.5)
+# Text is known by then, hearing and speaking are not.
+SPEAK = Mixture(stt=3.0, mt=1.0, tts=2.5, chain=2.0, direct=0.7, plan=3.0)
 SCHEDULE = ((0.03, PRETRAIN), (0.03, LISTEN), (0.3, LISTEN), (0.42, WHOLE), (0.5, WHOLE), (0.6, SPEAK))
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.8  # a speech token's loss against a text token's: there are ten times as many
@@ -125,19 +126,19 @@ def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed, speech: range) 
 
 @torch.inference_mode()
 def held_out_loss(model: SpeechLM, packer: Packer, rows: list[Utterance], count: int, device: str) -> dict[str, float]:
-    """Mean losses of text to speech on dev sentences, per language: what is learnt by heart does not help here."""
+    """Mean losses of spoken answers on dev sentences, per language: what is learnt by heart does not help here."""
     source, found = PairSource(rows, 0), dict[str, list[float]]()
     model.eval()
-    for _ in range(count):
-        example = source.draw("tts")
-        if example.task is not Task.TTS:  # no target voice
+    for task in ("tts", "plan") * count:
+        example = source.draw(task)
+        if example.task is Task.STT:  # no target voice
             continue
         item = packer.render(example)
         tensors = packer.lay_out([item])
         batch = Packed(*(t[: len(item.ids)][None] for t in tensors)).to(device)
         logits, wanted = model(batch)
         for kind, value in weighted_loss(logits, wanted, batch, packer.prompt.speech_ids)[1].items():
-            found.setdefault(f"tts.{kind}.{example.target_language}", []).append(value)
+            found.setdefault(f"{task}.{kind}.{example.target_language}", []).append(value)
     model.train()
     return {name: round(sum(values) / len(values), 3) for name, values in sorted(found.items()) if "text" not in name}
 
@@ -145,12 +146,14 @@ def held_out_loss(model: SpeechLM, packer: Packer, rows: list[Utterance], count:
 def exact_text(
     model: SpeechLM, prompt: PromptFormat, rows: list[Utterance], task: str, count: int, device: str
 ) -> dict[str, float]:
-    """Share of dev examples per source language whose text tokens are all the most likely ones (teacher-forced)."""
+    """Share of dev examples per source language whose text or reading is all most likely (teacher-forced)."""
     right: dict[str, list[bool]] = {"ja": [], "en": []}
     source, packer = PairSource(rows, 0), Packer(prompt, rows=1, length=LENGTH, separators=2, speech_weight=1.0)
     model.eval()
     while min(len(found) for found in right.values()) < count:
         example = source.draw(task)
+        if task == "plan" and example.task is Task.STT:  # no target voice
+            continue
         rendered = prompt.render(example)
         tensors = packer.lay_out([Item(rendered.ids, rendered.loss_mask)])
         size = len(rendered.ids)
@@ -158,7 +161,7 @@ def exact_text(
         with torch.inference_mode():
             logits, wanted = model(batch)
         labels = batch.labels[wanted]
-        text = (labels < prompt.speech_offset) & (labels > max(prompt.marker_ids))
+        text = ~in_range(labels, prompt.speech_ids) & (labels > max(prompt.marker_ids))
         right[example.source_language].append(bool((logits.argmax(-1) == labels)[text].all()))
     model.train()
     return {f"{task}.{language}": sum(found) / len(found) for language, found in right.items()}
@@ -230,7 +233,9 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
         optimisers.step(loss + GUIDE_WEIGHT * guided, budget.rate)
         budget.report(**means, phones=guided.item())
         if step % EVALUATE_EVERY == 0 and step:
-            exact = exact_text(model, prompt, dev, "stt", 32, device) | exact_text(model, prompt, dev, "mt", 32, device)
+            exact = dict[str, float]()
+            for task in ("stt", "mt", "plan"):
+                exact |= exact_text(model, prompt, dev, task, 32, device)
             unheard = held_out_loss(model, Packer(prompt, **sizes), dev, 64, device)
             line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log | exact | unheard
             log.write(json.dumps(line) + "\n")

@@ -2,9 +2,10 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -18,6 +19,13 @@ SAMPLE_RATE = 16_000
 HOP = 320
 SHARD_SUFFIXES = (".npz", ".opus")
 OPUS_COMPRESSION = 0.85  # of libsndfile: 25 dB between a signal and what is lost of it
+
+Key = tuple[str, str, str]  # what names an utterance: its phrase, its language and its voice
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    """The key of a row about an utterance."""
+    return row["phrase"], row["language"], row["voice"]
 
 
 @dataclass(frozen=True)
@@ -80,16 +88,16 @@ def load_speech(
     augmented_share: float,
     seed: int,
     limit: int | None = None,
-    wanted: Callable[[tuple[str, str]], bool] | None = None,
+    wanted: Callable[[Key], bool] | None = None,
 ) -> list[Spoken]:
     """Utterances with features; a seeded share of them is augmented (samples and features alike).
 
-    `limit` takes a seeded sample of so many; `wanted` says of a (phrase, language) whether to load it.
+    `limit` takes a seeded sample of so many; `wanted` says of a key whether to load it.
     """
     loaded = []
     rows = read_rows(work)
     if wanted is not None:
-        rows = [(row, samples) for row, samples in rows if wanted((row["phrase"], row["language"]))]
+        rows = [(row, samples) for row, samples in rows if wanted(key_of(row))]
     if limit is not None and limit < len(rows):
         rows = random.Random(seed).sample(rows, limit)
     for row, samples in tqdm(rows, desc="features"):

@@ -1,8 +1,9 @@
 """Speak the phrasebook: `python -m training.synthesise --work runs/embedded --phrases 9000`.
 
-Every phrase is spoken once in each language by a voice drawn from the seed. The result is a folder of shards, each an
-`.npz` with 16-bit samples of many sentences end to end and a `.json` that lists them; a phrase that is in a shard is
-not spoken again, so the command can be stopped, repeated, and repeated with more phrases.
+Every phrase is spoken once in each language by a voice drawn from the seed; those of templates that have few, again by
+other voices (`--least`), because a sentence heard once or twice is taken for the beginning of a frequent one. The
+result is a folder of shards, each an `.npz` with 16-bit samples of many sentences end to end and a `.json` that lists
+them; what is in a shard is not spoken again, so the command can be stopped, repeated, and repeated with more phrases.
 """
 
 import argparse
@@ -10,6 +11,8 @@ import json
 import multiprocessing
 import os
 import random
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,11 @@ from training.phrasebook.grammar import Phrase, phrases
 from training.speech import SHARD_SUFFIXES
 from training.voices import VOICES, Voice, katakana, phones, speak
 
-SHARD_PHRASES = 50
+SHARD_PHRASES = 50  # takes in a shard
+LEAST = 40  # utterances of a template in each language, where its phrases and the voices allow it
 SOURCE_SHARE = 0.08  # sentences spoken by a source-only voice
 MAX_SECONDS = 6.0  # longer sentences are left out, never cut
+Take = tuple[Phrase, int]  # a phrase, and how often it was spoken before
 
 
 def choose_voice(rng: random.Random, language: Language) -> Voice:
@@ -32,21 +37,29 @@ def choose_voice(rng: random.Random, language: Language) -> Voice:
     return rng.choices(pool, weights=[2.0, *[1.0] * (len(pool) - 1)])[0]
 
 
-def speak_shard(task: tuple[Path, list[Phrase], int]) -> int:
+def cast(phrase: str, language: Language, seed: int) -> list[Voice]:
+    """All voices of training in the order in which they speak a phrase."""
+    rng = random.Random(f"{seed}:{phrase}")
+    first = {each: choose_voice(rng, each) for each in LANGUAGES}[language]  # one draw after the other
+    others = [v for v in VOICES.values() if v.language == language and v.role != "unseen" and v != first]
+    return [first, *rng.sample(others, len(others))]
+
+
+def speak_shard(task: tuple[Path, list[Take], int]) -> int:
     """Synthesise one shard; returns the number of utterances written."""
     path, batch, seed = task
     rows: list[dict[str, Any]] = []
-    waves: list[np.ndarray] = []
+    waves = [np.zeros(0, np.int16)]
     offset = 0
-    for phrase in batch:
-        rng = random.Random(f"{seed}:{phrase.id}")
+    for phrase, number in batch:
         for language in LANGUAGES:
-            text, voice = getattr(phrase, language), choose_voice(rng, language)
+            text, voice = getattr(phrase, language), cast(phrase.id, language, seed)[number]
             samples = np.round(speak(text, language, voice.name).samples * 32767).astype(np.int16)
             if len(samples) > MAX_SECONDS * 16_000:
                 continue
             row: dict[str, Any] = {
                 "phrase": phrase.id,
+                "take": number,
                 "template": phrase.template,
                 "language": language,
                 "voice": voice.name,
@@ -63,16 +76,28 @@ def speak_shard(task: tuple[Path, list[Phrase], int]) -> int:
     return len(rows)
 
 
-def synthesise(work: Path, *, count: int, seed: int, processes: int) -> None:
+def takes(chosen: Sequence[Phrase], least: int) -> list[Take]:
+    """Every phrase once; the training phrases of templates with fewer than `least` again until there are as many
+    utterances, or no more voices."""
+    sizes = Counter(phrase.template for phrase in chosen if phrase.split == "train")
+    voices = min(sum(v.language == language and v.role != "unseen" for v in VOICES.values()) for language in LANGUAGES)
+    found = [(phrase, 0) for phrase in chosen]
+    for phrase in chosen:
+        if phrase.split == "train":
+            found += [(phrase, number) for number in range(1, min(voices, -(-least // sizes[phrase.template])))]
+    return found
+
+
+def synthesise(work: Path, *, count: int, least: int, seed: int, processes: int) -> None:
     """Speak `count` phrases of the splits train and dev into `work/speech`."""
     from tqdm import tqdm
 
     folder = work / "speech"
     folder.mkdir(parents=True, exist_ok=True)
     pool = [p for p in phrases(seed) if p.split in ("train", "dev")]
-    spoken = spoken_phrases(folder)
-    todo_phrases = [p for p in sample_evenly(pool, count, seed) if p.id not in spoken]
-    shards = [todo_phrases[i : i + SHARD_PHRASES] for i in range(0, len(todo_phrases), SHARD_PHRASES)]
+    spoken = spoken_takes(folder)
+    missing = [take for take in takes(sample_evenly(pool, count, seed), least) if (take[0].id, take[1]) not in spoken]
+    shards = [missing[i : i + SHARD_PHRASES] for i in range(0, len(missing), SHARD_PHRASES)]
     first = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=-1)
     todo = [(folder / f"{i:04d}.npz", shard, seed) for i, shard in enumerate(shards, first)]
     with multiprocessing.get_context("spawn").Pool(processes) as workers:
@@ -80,12 +105,13 @@ def synthesise(work: Path, *, count: int, seed: int, processes: int) -> None:
             pass
 
 
-def spoken_phrases(folder: Path) -> set[str]:
-    """Ids of the phrases in whole shards; what an interrupted run left half-done is removed."""
-    found: set[str] = set()
+def spoken_takes(folder: Path) -> set[tuple[str, int]]:
+    """Phrase and number of the takes in whole shards; what an interrupted run left half-done is removed."""
+    found: set[tuple[str, int]] = set()
     for path in folder.glob("*.json"):
         if any(path.with_suffix(suffix).exists() for suffix in SHARD_SUFFIXES):
-            found.update(row["phrase"] for row in json.loads(path.read_text(encoding="utf-8")))
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            found.update((row["phrase"], row.get("take", 0)) for row in rows)
         else:
             path.unlink()
     return found
@@ -110,10 +136,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"), help="folder of the run")
     parser.add_argument("--phrases", type=int, default=9000, help="how many phrase pairs to speak")
+    parser.add_argument("--least", type=int, default=LEAST, help="utterances of every template (rare ones: more takes)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    arguments = parser.parse_args()
-    synthesise(arguments.work, count=arguments.phrases, seed=arguments.seed, processes=arguments.processes)
+    a = parser.parse_args()
+    synthesise(a.work, count=a.phrases, least=a.least, seed=a.seed, processes=a.processes)
 
 
 if __name__ == "__main__":

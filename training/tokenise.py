@@ -23,7 +23,7 @@ from transformers import Xcodec2Model
 
 from training.codec import crop_waves
 from training.recogniser import pad_features
-from training.speech import Spoken, load_speech
+from training.speech import Spoken, key_of, load_speech
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
 BATCH = 16
@@ -56,11 +56,6 @@ def encode_corpus(codec: Xcodec2Model, corpus: Sequence[Spoken], device: str) ->
     return codes
 
 
-def key_of(row: dict[str, Any]) -> tuple[str, str]:
-    """What names an utterance: its phrase and its language."""
-    return row["phrase"], row["language"]
-
-
 def write_rows(rows: list[dict[str, Any]], file: Path) -> None:
     """Write `rows` to the Parquet `file`; an interrupted write leaves the old one."""
     kind = pa.list_(pa.uint16())
@@ -76,13 +71,14 @@ def add_augmented(
 ) -> None:
     """Give a seeded `share` of the training `rows` an augmented copy, `CHUNK` at a time, and write them."""
     lacking = [row for row in rows if row["augmented"] is None and row["split"] == "train"]
-    chosen = [row for row in lacking if random.Random(f"augmented:{seed}:{key_of(row)}").random() < share]
+    # By phrase and language, all takes alike.
+    chosen = [row for row in lacking if random.Random(f"augmented:{seed}:{key_of(row)[:2]}").random() < share]
     random.Random(seed).shuffle(chosen)  # stopped early, what is there is still a fair sample
     for first in range(0, len(chosen), CHUNK):
         part = {key_of(row): row for row in chosen[first : first + CHUNK]}
         worse = load_speech(work, augmented_share=1.0, seed=seed, wanted=part.__contains__)
         for spoken, codes in zip(worse, encode_corpus(codec, worse, device), strict=True):
-            part[spoken.phrase, spoken.language]["augmented"] = codes
+            part[spoken.phrase, spoken.language, spoken.voice]["augmented"] = codes
         write_rows(rows, work / "codes.parquet")
 
 

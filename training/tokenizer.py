@@ -22,7 +22,8 @@ MARKERS: dict[str, Any] = {
 }
 NAMES = {"ja": "Japanese", "en": "English"}
 DEFAULT_VOICES = {"ja": "mei", "en": "slt"}
-SAMPLING = {"temperature": 0.1, "top_k": 50}  # of speech; by `training.evaluate --sets dev`, see training/LOG.md
+# Of speech; by `training.evaluate --sets dev`, see training/LOG.md.
+SAMPLING = {"temperature": 0.1, "top_k": 50, "run_limit": 10}
 
 
 def prompt_data() -> dict[str, Any]:

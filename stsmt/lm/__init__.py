@@ -27,7 +27,9 @@ class Sampling:
 
     Only ids in the ranges `allowed` (ascending, disjoint) and `stop` may come; `stop` not before `min_new_tokens`.
     `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off. `frequency_penalty` is subtracted from an id's logit
-    for each time it came among the last `repetition_window` ids.
+    for each time it came among the last `repetition_window` ids. After `run_limit` equal ids (0: never) the next one is
+    drawn at temperature 1: a sharpened distribution does not leave a pause that the model itself leaves now and then
+    (after the repetition-aware sampling of VALL-E 2, Chen et al. 2024, arXiv:2406.05370).
 
     With a `script`, whichever of the ids in `scripted` (ranges within `allowed`) the model would take, the next one of
     the script comes in its place, and `stop` only after the last.
@@ -42,6 +44,7 @@ class Sampling:
     top_p: float = 1.0
     repetition_window: int = 16
     frequency_penalty: float = 0.0
+    run_limit: int = 0
     seed: int = 0
     script: tuple[int, ...] = ()
     scripted: tuple[range, ...] = ()

@@ -1,4 +1,6 @@
-"""Ids that come in a given order, whichever of them a model would take: the step that all engines share."""
+"""What all engines do to a step of sampling: ids that come in a given order, and the end of a run of equal ids."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,3 +18,8 @@ def follow(logits: Tensor, scripted: Tensor, following: int | None, stop: int) -
         logits[following] = whole
         logits[stop] = -torch.inf
     return logits
+
+
+def in_run(made: Sequence[int], limit: int) -> bool:
+    """Are the last `limit` ids of `made` all the same? Never for a limit of 0."""
+    return 0 < limit <= len(made) and len(set(made[-limit:])) == 1

@@ -5,6 +5,7 @@ call is kept: ids that extend it continue from there, so the fields of an answer
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -14,7 +15,7 @@ import torch
 
 from stsmt.checkpoint import load_weights
 from stsmt.lm import Sampling, Token
-from stsmt.lm.script import follow
+from stsmt.lm.script import follow, in_run
 
 
 class _State:
@@ -141,6 +142,8 @@ class TransformersLM:
             logits[-1] = -torch.inf
         if sampling.frequency_penalty and made:
             head.penalise(logits, made[-sampling.repetition_window :], sampling.frequency_penalty)
+        if in_run(made, sampling.run_limit):
+            sampling = replace(sampling, temperature=1.0)
         chosen = _choose(logits, sampling, random)
         return Token(head.ids[chosen], float(logits[chosen] - torch.logsumexp(logits, dim=0)))
 

@@ -94,6 +94,8 @@ def _parameters(sampling: Sampling) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
+    from stsmt.lm.vllm_script import wishes
+
     return SamplingParams(
         temperature=sampling.temperature,
         top_k=sampling.top_k,
@@ -107,16 +109,9 @@ def _parameters(sampling: Sampling) -> Any:
         logprobs=0,  # the chosen token's only
         detokenize=False,
         ignore_eos=True,
-        extra_args=_script(sampling) if sampling.script else None,
+        extra_args=wishes(sampling),
         output_kind=RequestOutputKind.DELTA,
     )
-
-
-def _script(sampling: Sampling) -> dict[str, Any]:
-    from stsmt.lm.vllm_script import KEY
-
-    scripted = list(chain(*sampling.scripted))
-    return {KEY: {"script": list(sampling.script), "scripted": scripted, "stop": sampling.stop}}
 
 
 def load(folder: Path, device: str, context: int) -> VLLM:

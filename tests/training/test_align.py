@@ -29,7 +29,7 @@ def spoken_rows(count: int, seed: int) -> list[dict[str, Any]]:
             length = LENGTHS[name] + rng.randrange(-1, 2)
             codes += [10 * list(LENGTHS).index(name) + rng.randrange(5) for _ in range(max(1, length))]
         rows.append(
-            {"phrase": f"p{number}", "language": "ja", "phones": " ".join(phones), "codes": codes}
+            {"phrase": f"p{number}", "language": "ja", "voice": "mei", "phones": " ".join(phones), "codes": codes}
             | {"true": [0, *starts[1:-1]], "split": "train"}
         )
     return rows

@@ -12,7 +12,7 @@ from training.budget import Budget
 from training.cargo import main, pack, unpack
 from training.embedded import SHARES, STAGES, Plan
 from training.speech import read_rows
-from training.synthesise import spoken_phrases
+from training.synthesise import spoken_takes
 
 PARTS = ("codes.parquet", "lm", "lm.pt", "cues.parquet")
 
@@ -51,7 +51,8 @@ def test_what_is_packed_in_small_pieces_comes_back(work: Path, tmp_path: Path) -
     for (row, sent), (listed, came) in zip(read_rows(work), read_rows(tmp_path / "there"), strict=True):
         assert row == listed and len(sent) == len(came) == 12_000
         assert np.abs(sent.astype(float) - came).mean() < 0.1 * np.abs(sent.astype(float)).mean()
-    assert spoken_phrases(tmp_path / "there" / "speech") == {"p0", "p1"}  # and they are not taken for broken shards
+    # And they are not taken for broken shards.
+    assert spoken_takes(tmp_path / "there" / "speech") == {("p0", 0), ("p1", 0)}
 
 
 def test_a_checkpoint_travels_at_half_the_size_and_training_goes_on_from_it(work: Path, tmp_path: Path) -> None:

@@ -163,3 +163,12 @@ def test_a_large_template_does_not_drown_a_small_one() -> None:
     drawn = [things.draw(rng) for _ in range(2000)]
     assert 0.05 < sum(thing < 0 for thing in drawn) / len(drawn) < 0.14  # 1 : 10 and not 1 : 100
     assert not ByTemplate([])
+
+
+def test_a_plan_is_direct_translation_up_to_its_speech(prompt: PromptFormat) -> None:
+    rows = make_rows(4)
+    plan, direct = (PairSource(rows, 0).draw(task) for task in ("plan", "direct"))
+    short, whole = packer(prompt).render(plan), packer(prompt).render(direct)
+    assert short.ids == whole.ids[: len(short.ids)] and len(short.ids) < len(whole.ids)
+    assert not set(short.ids[-4:]) & set(prompt.speech_ids) and sum(short.mask) == 1 + len(direct.target_cues)
+    assert prompt.parse(whole.ids).target_codes == direct.target_codes

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,20 @@ from stsmt.audio import Audio
 from stsmt.checkpoint import read_prompt
 from stsmt.codec import XCodec2
 from stsmt.errors import UserError
-from stsmt.prompt import PromptFormat
+from stsmt.prompt import LANGUAGES, PromptFormat
+from tests.conftest import make_speech
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
 from training import export
+from training import synthesise as synthesis
 from training.augment import CodeJitter, augment
 from training.budget import Budget
 from training.export import restore
+from training.phrasebook.grammar import Phrase
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
+from training.speech import key_of, read_rows
+from training.synthesise import cast, takes
 from training.tokenise import encode_corpus, tokenise
 from training.tokenizer import build_tokenizer, prompt_data, save_prompt, upgrade
 
@@ -128,8 +134,13 @@ def test_an_older_checkpoint_gets_cues_and_keeps_its_own_words(tmp_path: Path) -
     assert sum(map(len, prompt.spoken_ids)) == 64 + len(data["cues"]["names"])
 
 
-def test_clean_codes_of_the_first_phrases_are_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"phrase": f"p{i // 2}", "codes": [i, 1], "augmented": [2, 3]} for i in range(6)]
+def test_clean_codes_of_the_first_takes_of_the_first_phrases_are_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"phrase": f"p{i // 2}", "language": ("ja", "en")[i % 2], "codes": [i, 1], "augmented": [2, 3]}
+        for i in (*range(6), 0, 3)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "all.parquet")
     monkeypatch.setattr(export, "SHIPPED_PHRASES", 2)
     export.export_codes(tmp_path / "all.parquet", tmp_path / "some.parquet")
@@ -175,3 +186,35 @@ def test_augmented_copies_are_added_to_codes_that_are_there(tmp_path: Path) -> N
     assert counts[0] == [] and 0 < len(counts[1]) < 11 and counts[1] == counts[2]
     assert len(counts[3]) == 11 and "p0" not in counts[3]
     assert codes[0] == codes[3]
+
+
+def test_phrases_of_rare_templates_are_spoken_again_by_other_voices() -> None:
+    def phrase(template: str, number: int, split: str = "train") -> Phrase:
+        return Phrase(f"{template}-{number}", template, "d", "はい。", "Yes.", split)
+
+    rare, common = [phrase("rare", i) for i in range(3)], [phrase("common", i) for i in range(12)]
+    found = takes([*common, *rare, phrase("rare", 9, "dev")], least=12)
+    assert Counter(p.template for p, _ in found) == {"common": 12, "rare": 12 + 1}
+    assert [take for p, take in found if p.split == "dev"] == [0]
+    for language in LANGUAGES:
+        voices = cast("rare-0", language, seed=0)
+        assert len(set(voices)) == len(voices) and all(v.role != "unseen" for v in voices)
+        assert voices[0].role != "repeat"
+
+
+def test_takes_are_spoken_once_also_when_the_command_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+
+    def speak(text: str, language: str, voice: str) -> Audio:
+        said.append((text, voice))
+        return make_speech(0.5)
+
+    monkeypatch.setattr(synthesis, "speak", speak)
+    (tmp_path / "speech").mkdir()
+    phrase = Phrase("t-1", "t", "d", "はい。", "Yes.", "train")
+    made = synthesis.speak_shard((tmp_path / "speech" / "0000.npz", [(phrase, 0), (phrase, 1)], 0))
+    assert made == 4 and len(set(said)) == 4
+    assert synthesis.spoken_takes(tmp_path / "speech") == {("t-1", 0), ("t-1", 1)}
+    assert len({key_of(row) for row, _ in read_rows(tmp_path)}) == 4
