@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from training.parallel import agree
+
 SAVE_EVERY_SECONDS = 240
 WARMUP_SHARE = 0.02
 FINAL_RATE = 0.02  # learning rate at the end, as a share of the peak
@@ -19,20 +21,30 @@ class Budget:
 
     `state` holds what `save` writes (modules, optimisers: anything with state_dict). Learning rates follow the time:
     a short linear warm-up to `peak`, then a cosine. `again` starts a new schedule from the last checkpoint: a full
-    rate undoes much of what a long training has found, so it wants a lower peak.
+    rate undoes much of what a long training has found, so it wants a lower peak. Of several processes (`rank`) the
+    first one keeps the time and saves.
     """
 
     def __init__(
-        self, path: Path, *, minutes: float, state: dict[str, Any], name: str, again: bool = False, peak: float = 1.0
+        self,
+        path: Path,
+        *,
+        minutes: float,
+        state: dict[str, Any],
+        name: str,
+        again: bool = False,
+        peak: float = 1.0,
+        rank: int = 0,
     ) -> None:
-        self.path, self.minutes, self.state, self.peak = path, minutes, state, peak
+        self.path, self.minutes, self.state, self.peak, self.rank = path, minutes, state, peak, rank
         self.step, self.seconds = 0, 0.0
         self.log: dict[str, float] = {}
         if path.exists():
             self._load()
         if again:
             self.seconds = 0.0
-        self._bar = tqdm(total=round(minutes * 60), initial=round(self.seconds), desc=name, unit="s")
+        initial = round(self.seconds)
+        self._bar = tqdm(total=round(minutes * 60), initial=initial, desc=name, unit="s", disable=rank > 0)
 
     def _load(self) -> None:
         saved = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -43,6 +55,8 @@ class Budget:
 
     def save(self) -> None:
         """Write the checkpoint; an interrupted write leaves the old one."""
+        if self.rank:
+            return
         temporary = self.path.with_suffix(".tmp")
         states = {name: thing.state_dict() for name, thing in self.state.items()}
         torch.save(states | {"step": self.step, "seconds": self.seconds}, temporary)
@@ -66,7 +80,7 @@ class Budget:
             yield self.step
             self.step += 1
             now = time.monotonic()
-            self.seconds += now - last
+            self.seconds = agree(self.seconds + now - last)
             self._bar.update(min(now - last, self._bar.total - self._bar.n))
             self._bar.set_postfix({"step": self.step} | self.log)
             last = now

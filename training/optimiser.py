@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from training.parallel import average_gradients
+
 MATRIX_RATE, OTHER_RATE = 2e-3, 2e-3
 NOT_HIDDEN = ("embed", "shared", "head", "guide")  # parts of names: tables, and matrices at the model's ends
 
@@ -26,6 +28,7 @@ class Optimisers:
     def step(self, loss: Tensor, rate: float) -> None:
         """One clipped step; `rate` scales both learning rates."""
         loss.backward()
+        average_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for optimiser, peak in ((self.muon, MATRIX_RATE), (self.adam, OTHER_RATE)):
             for group in optimiser.param_groups:

@@ -36,6 +36,12 @@ def test_where_the_sound_leaves_it_open_the_more_frequent_word_is_written() -> N
     assert search(frames(*unsure, {"": 0.9}, {"e": 0.8}), LABELS) == "coffee"
 
 
+@pytest.mark.parametrize(("before", "end"), [("it is eas", "y"), ("to the eas", "t")])
+def test_where_the_sound_leaves_it_open_the_word_that_often_follows_is_written(before: str, end: str) -> None:
+    unsure = {"y": 0.5, "t": 0.49}
+    assert search(frames(*({c: 0.999} for c in before), unsure), LABELS) == before + end
+
+
 def test_a_clear_sound_is_written_as_it_is_even_if_no_word_is_like_it() -> None:
     assert search(sure("bofynth"), LABELS) == "bofynth"
 
