@@ -49,7 +49,7 @@ def search(log_probabilities: np.ndarray, labels: Sequence[str], score: Score = 
     beams: dict[str, tuple[float, float]] = {"": (0.0, -math.inf)}  # log probabilities of ending in a blank, or not
     for frame in log_probabilities:
         grown: dict[str, list[float]] = {}
-        likely = [(labels[i], float(frame[i])) for i in np.flatnonzero(frame > LEAST)]
+        likely = [(labels[int(i)], float(frame[i])) for i in np.flatnonzero(frame > LEAST)]
         for text, (blank, letter) in beams.items():
             for label, here in likely:
                 for extended, ends_in_letter, value in _steps(text, blank, letter, label, here):

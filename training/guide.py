@@ -59,12 +59,17 @@ def speech_runs(prompt: PromptFormat, ids: Sequence[int]) -> list[tuple[int, int
 
 
 class PhoneGuide(nn.Module):
-    """The CTC head; it listens in on the output of one layer of the model."""
+    """The CTC head; it listens in on the output of one layer of the model.
+
+    While it is `alone`, it learns without changing the model: a new head's loss (14 per phone) would undo much of what
+    a finished model has found.
+    """
 
     def __init__(self, layer: nn.Module, hidden: int, labels: int) -> None:
         super().__init__()
         self.norm, self.head = nn.LayerNorm(hidden), nn.Linear(hidden, labels)
         self.heard: Tensor | None = None
+        self.alone = False
         layer.register_forward_hook(self._listen)
 
     def _listen(self, _layer: nn.Module, _inputs: Any, output: Any) -> None:
@@ -75,7 +80,8 @@ class PhoneGuide(nn.Module):
         assert self.heard is not None
         if not spans:
             return self.heard.new_zeros(())
-        states = pad_sequence([self.heard[s.row, s.start : s.stop] for s in spans], batch_first=True)
+        heard = self.heard.detach() if self.alone else self.heard
+        states = pad_sequence([heard[s.row, s.start : s.stop] for s in spans], batch_first=True)
         lengths = torch.tensor([s.stop - s.start for s in spans])
         mask = torch.arange(states.shape[1]) < lengths[:, None]
         return ctc_loss(self.head(self.norm(states)), mask, [s.labels for s in spans])

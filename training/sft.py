@@ -42,6 +42,7 @@ SCHEDULE = ((0.03, PRETRAIN), (0.03, LISTEN), (0.3, LISTEN), (0.42, WHOLE), (0.5
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.8  # a speech token's loss against a text token's: there are ten times as many
 GUIDE_WEIGHT = 0.5
+GUIDE_ALONE = 120  # steps in which the guide of a warm start learns without changing the model
 EVALUATE_EVERY = 400  # steps
 
 
@@ -208,7 +209,7 @@ class Schedule:
 
 def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int, layers: int, rows: int) -> None:
     """Train on batches of `rows` rows as long as `schedule` says, and write `work/lm`."""
-    rank = join(device)
+    rank, warm = join(device), (work / "lm" / "model.safetensors").exists()
     model, prompt = in_turn(lambda: prepare(work, hidden=hidden, layers=layers, seed=seed))
     heard, dev = read_aligned(work, "train"), read_aligned(work, "dev")
     labels = PhoneLabels(heard)
@@ -229,6 +230,7 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
     backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():
+        guide.alone = warm and step < GUIDE_ALONE
         batch = packer.batch(source, mixture_at(schedule.skip + (1 - schedule.skip) * budget.progress)).to(device)
         with torch.autocast(device, torch.bfloat16):
             logits, wanted = model(batch, backbone)

@@ -72,12 +72,17 @@ def write_opus(path: Path, samples: np.ndarray) -> None:
     sf.write(path, samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=OPUS_COMPRESSION)
 
 
+def read_list(shard: Path) -> list[dict[str, Any]]:
+    """The rows of a shard's utterances."""
+    return json.loads(shard.with_suffix(".json").read_text(encoding="utf-8"))
+
+
 def read_rows(work: Path) -> list[tuple[dict, np.ndarray]]:
     """All utterances of `work/speech` as (row, int16 samples)."""
     found = []
     for path in list_shards(work / "speech"):
         audio = read_shard(path)
-        for row in json.loads(path.with_suffix(".json").read_text(encoding="utf-8")):
+        for row in read_list(path):
             found.append((row, audio[row["offset"] : row["offset"] + row["samples"]]))
     return found
 

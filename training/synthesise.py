@@ -25,7 +25,7 @@ from training.voices import VOICES, Voice, katakana, phones, speak
 
 SHARD_PHRASES = 50  # takes in a shard
 LEAST = 40  # utterances of a template in each language, where its phrases and the voices allow it
-SOURCE_SHARE = 0.08  # sentences spoken by a source-only voice
+SOURCE_SHARE = 0.2  # sentences spoken by a source-only voice
 MAX_SECONDS = 6.0  # longer sentences are left out, never cut
 Take = tuple[Phrase, int]  # a phrase, and how often it was spoken before
 

@@ -8,9 +8,11 @@ Utterances of the same number of frames are encoded together: without padding, a
 """
 
 import argparse
+import multiprocessing
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,11 @@ from transformers import Xcodec2Model
 
 from training.codec import crop_waves
 from training.recogniser import pad_features
-from training.speech import Spoken, key_of, load_speech
+from training.speech import Key, Spoken, key_of, list_shards, load_speech, read_list
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
 BATCH = 16
-CHUNK = 5000  # utterances between two writes
+CHUNK = 4000  # utterances of a process between two writes
 
 
 def batches_of_equal_length(corpus: Sequence[Spoken]) -> Iterator[list[int]]:
@@ -66,34 +68,63 @@ def write_rows(rows: list[dict[str, Any]], file: Path) -> None:
     temporary.rename(file)
 
 
-def add_augmented(
-    codec: Xcodec2Model, rows: list[dict[str, Any]], work: Path, share: float, seed: int, device: str
-) -> None:
-    """Give a seeded `share` of the training `rows` an augmented copy, `CHUNK` at a time, and write them."""
-    lacking = [row for row in rows if row["augmented"] is None and row["split"] == "train"]
+@dataclass(frozen=True)
+class Part:
+    """Utterances of `work/speech` that one process encodes, clean or augmented."""
+
+    work: Path
+    keys: tuple[Key, ...]
+    augmented: bool
+    seed: int
+    device: str
+    alone: bool
+
+    def encode(self) -> list[tuple[Key, dict[str, Any], np.ndarray]]:
+        """(key, texts, codes) of every utterance."""
+        if not self.alone:
+            torch.set_num_threads(1)  # threads of several processes would wait for each other
+        codec = Xcodec2Model.from_pretrained(self.work / "codec", dtype=torch.float32).eval().to(self.device)
+        share, wanted = float(self.augmented), frozenset(self.keys).__contains__
+        corpus = load_speech(self.work, augmented_share=share, seed=self.seed, wanted=wanted)
+        made = encode_corpus(codec, corpus, self.device)
+        return [((s.phrase, s.language, s.voice), _texts(s), codes) for s, codes in zip(corpus, made, strict=True)]
+
+
+def _texts(spoken: Spoken) -> dict[str, Any]:
+    return {field: getattr(spoken, field) for field in FIELDS} | {"phones": " ".join(spoken.phones)}
+
+
+def encode_parts(
+    work: Path, keys: Sequence[Key], *, augmented: bool, seed: int, device: str, processes: int
+) -> Iterator[list[tuple[Key, dict[str, Any], np.ndarray]]]:
+    """What `Part.encode` gives, `CHUNK` utterances at a time."""
+    chunks = [tuple(keys[i : i + CHUNK]) for i in range(0, len(keys), CHUNK)]
+    parts = [Part(work, chunk, augmented, seed, device, processes == 1) for chunk in chunks]
+    if processes == 1:
+        yield from map(Part.encode, parts)
+    else:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            yield from pool.imap(Part.encode, parts)
+
+
+def tokenise(work: Path, *, augmented_share: float, seed: int, device: str, processes: int = 1) -> None:
+    """Encode what `work/speech` holds and `work/codes.parquet` does not, then augmented copies of a seeded share of
+    the training utterances that are spoken there. What is done is kept if it is stopped.
+    """
+    file, options = work / "codes.parquet", {"seed": seed, "device": device, "processes": processes}
+    rows = {key_of(row): row for row in (pq.read_table(file).to_pylist() if file.exists() else [])}
+    spoken = dict.fromkeys(key_of(row) for shard in list_shards(work / "speech") for row in read_list(shard))
+    for part in encode_parts(work, [key for key in spoken if key not in rows], augmented=False, **options):
+        rows |= {key: texts | {"codes": codes, "augmented": None} for key, texts, codes in part}
+        write_rows([*rows.values()], file)
+    lacking = [key for key in spoken if rows[key]["augmented"] is None and rows[key]["split"] == "train"]
     # By phrase and language, all takes alike.
-    chosen = [row for row in lacking if random.Random(f"augmented:{seed}:{key_of(row)[:2]}").random() < share]
+    chosen = [key for key in lacking if random.Random(f"augmented:{seed}:{key[:2]}").random() < augmented_share]
     random.Random(seed).shuffle(chosen)  # stopped early, what is there is still a fair sample
-    for first in range(0, len(chosen), CHUNK):
-        part = {key_of(row): row for row in chosen[first : first + CHUNK]}
-        worse = load_speech(work, augmented_share=1.0, seed=seed, wanted=part.__contains__)
-        for spoken, codes in zip(worse, encode_corpus(codec, worse, device), strict=True):
-            part[spoken.phrase, spoken.language, spoken.voice]["augmented"] = codes
-        write_rows(rows, work / "codes.parquet")
-
-
-def tokenise(work: Path, *, augmented_share: float, seed: int, device: str) -> None:
-    """Encode what `work/speech` holds and `work/codes.parquet` does not."""
-    codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval().to(device)
-    codes_file = work / "codes.parquet"
-    rows = pq.read_table(codes_file).to_pylist() if codes_file.exists() else []
-    known = {key_of(row) for row in rows}
-    clean = load_speech(work, augmented_share=0.0, seed=seed, wanted=lambda key: key not in known)
-    for spoken, codes in zip(clean, encode_corpus(codec, clean, device), strict=True):
-        texts = {field: getattr(spoken, field) for field in FIELDS} | {"phones": " ".join(spoken.phones)}
-        rows.append(texts | {"codes": codes, "augmented": None})
-    write_rows(rows, codes_file)
-    add_augmented(codec, rows, work, augmented_share, seed, device)
+    for part in encode_parts(work, chosen, augmented=True, **options):
+        for key, _, codes in part:
+            rows[key]["augmented"] = codes
+        write_rows([*rows.values()], file)
 
 
 def main() -> None:
@@ -101,9 +132,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
     parser.add_argument("--augmented", type=float, default=0.3, help="share of utterances with an augmented copy")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--processes", type=int, default=1, help="how many at once; on a CPU, one per core")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
-    tokenise(a.work, augmented_share=a.augmented, seed=a.seed, device=a.device)
+    tokenise(a.work, augmented_share=a.augmented, seed=a.seed, device=a.device, processes=a.processes)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from stsmt.prompt import Language
 SAMPLE_RATE = 16_000
 LOUDNESS_RMS = 0.08  # about -22 dBFS: all voices equally loud, with room for peaks
 EDGE_SECONDS = 0.06  # silence kept at both ends of a synthesised sentence
-Role = Literal["target", "source", "repeat", "unseen"]
+Role = Literal["target", "source", "unseen"]
 # What `phones` gives, Open JTalk's and flite's sets. The order is that of the cues in a checkpoint.
 PHONES: dict[Language, str] = {
     "ja": "a i u e o A I U E O N cl k ky kw g gy gw s sh z j t ty ts ch d dy n ny h hy f b by p py m my y r ry w v",
@@ -38,8 +38,8 @@ PHONES: dict[Language, str] = {
 class Voice:
     """One speaker. `half_tone`: semitones (Open JTalk only); `warp`: pitch-and-formant factor; `tempo`: 1 = natural.
 
-    `role`: target voices are spoken by the model, source voices are only listened to in training, repeat voices too,
-    but only where a phrase is spoken again, unseen voices only in evaluation.
+    `role`: target voices are spoken by the model, source voices are only listened to in training, unseen voices only in
+    evaluation.
     """
 
     name: str
@@ -64,12 +64,12 @@ VOICES: dict[str, Voice] = {
         Voice("kal", "en", "flite", "kal16", tempo=1.1),
         Voice("espeak-ja", "ja", "espeak", "ja", role="source"),
         Voice("espeak-en", "en", "espeak", "en-us", role="source"),
-        Voice("espeak-ja-f", "ja", "espeak", "ja+f3", role="repeat"),
-        Voice("espeak-en-f", "en", "espeak", "en-us+f3", role="repeat"),
-        Voice("mei-deep", "ja", "openjtalk", "mei", half_tone=-7.5, warp=0.80, tempo=1.0, role="repeat"),
-        Voice("mei-child", "ja", "openjtalk", "mei", half_tone=6.5, warp=1.17, tempo=1.0, role="repeat"),
-        Voice("awb-light", "en", "flite", "awb", warp=1.13, role="repeat"),
-        Voice("kal-deep", "en", "flite", "kal16", warp=0.88, role="repeat"),
+        Voice("espeak-ja-f", "ja", "espeak", "ja+f3", role="source"),
+        Voice("espeak-en-f", "en", "espeak", "en-us+f3", role="source"),
+        Voice("mei-deep", "ja", "openjtalk", "mei", half_tone=-7.5, warp=0.80, tempo=1.0, role="source"),
+        Voice("mei-child", "ja", "openjtalk", "mei", half_tone=6.5, warp=1.17, tempo=1.0, role="source"),
+        Voice("awb-light", "en", "flite", "awb", warp=1.13, role="source"),
+        Voice("kal-deep", "en", "flite", "kal16", warp=0.88, role="source"),
         Voice("mei-mid", "ja", "openjtalk", "mei", half_tone=-2.0, warp=0.94, tempo=1.08, role="unseen"),
         Voice("mei-young", "ja", "openjtalk", "mei", half_tone=4.0, warp=1.04, tempo=0.95, role="unseen"),
         Voice("slt-deep", "en", "flite", "slt", warp=0.90, role="unseen"),

@@ -25,7 +25,7 @@ def all_phrases() -> list[Phrase]:
 def test_there_are_enough_templates_domains_and_pairs(all_phrases: list[Phrase]) -> None:
     assert len({p.template for p in all_phrases}) >= 150
     assert len({p.domain for p in all_phrases}) >= 10
-    assert len(all_phrases) >= 20_000
+    assert len(all_phrases) >= 100_000
 
 
 def test_every_sentence_has_exactly_one_partner(all_phrases: list[Phrase]) -> None:
@@ -51,6 +51,17 @@ def test_no_evaluation_sentence_is_in_train(all_phrases: list[Phrase]) -> None:
     train = {s for p in all_phrases if p.split == "train" for s in (p.ja, p.en)}
     others = {s for p in all_phrases if p.split != "train" for s in (p.ja, p.en)}
     assert not train & others
+
+
+def test_a_sentence_after_an_opener_goes_on_in_small_letters_and_stays_in_its_split(all_phrases: list[Phrase]) -> None:
+    plain = {(p.template, p.ja): p for p in all_phrases}
+    opened = [(p, plain.get((p.template, p.ja.partition("、")[2]))) for p in all_phrases]
+    pairs = [(after, sentence) for after, sentence in opened if sentence is not None]
+    assert len(pairs) > 40_000
+    for after, sentence in pairs:
+        assert after.split == sentence.split
+        assert after.en.endswith((f" {sentence.en}", f" {sentence.en[0].lower()}{sentence.en[1:]}"))
+    assert not [p.en for p in all_phrases if ", The " in p.en or ", Please " in p.en or " i " in p.en]
 
 
 def test_all_four_splits_exist_in_the_promised_proportions(all_phrases: list[Phrase]) -> None:

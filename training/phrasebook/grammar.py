@@ -1,7 +1,8 @@
 """Expand the Japanese/English phrase templates into sentence pairs.
 
-The data lives beside this file: ``slots.yaml`` (word lists with agreement forms) and
-``templates/*.yaml`` (one file per domain).  A template is a pair of sentences sharing
+The data lives beside this file: ``slots.yaml`` (word lists with agreement forms),
+``templates/*.yaml`` (one file per domain) and ``openers.yaml`` (what is said before a
+sentence: "Excuse me, …").  A template is a pair of sentences sharing
 placeholders::
 
     {id: lost_item, ja: "{item}をなくしました。", en: "I lost my {item}."}
@@ -21,7 +22,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +33,9 @@ from training.phrasebook import checks
 DATA = Path(__file__).parent
 PLACEHOLDER = re.compile(r"\{(?P<slot>[a-z_]+)(?:\.(?P<form>[a-z_]+))?(?::(?P<tag>\d))?\}")
 DEV_PERCENT, TEST_PERCENT = 3, 5
+OPENED = 120  # as many sentences of a template get an opener, where it has openers enough
+ENDINGS = {"question": "か。", "request": ("ください。", "お願いします。"), "statement": ""}  # of a kind's sentences
+NEVER_LOWER = ("I", "Mr.", "Professor")  # first words that are not written small after an opener
 
 Value = Mapping[str, str]  # one slot value: form name -> text
 Key = tuple[str, str]  # one placeholder: (slot list, tag)
@@ -147,23 +151,66 @@ def choices(template: Template, slots: Mapping[str, Sequence[Value]]) -> Iterato
             yield chosen
 
 
-def fill(sentence: str, chosen: Mapping[Key, Value], side: str) -> str:
+def fill(sentence: str, chosen: Mapping[Key, Value], side: str, opener: str = "") -> str:
     """The sentence with its placeholders replaced, beginning with a capital."""
-    text = PLACEHOLDER.sub(lambda m: chosen[m["slot"], m["tag"] or ""][m["form"] or side], sentence)
+    text = opener + PLACEHOLDER.sub(lambda m: chosen[m["slot"], m["tag"] or ""][m["form"] or side], sentence)
     return text[0].upper() + text[1:]
 
 
+def digest(ja: str, en: str) -> str:
+    """Of a pair's texts: it names the pair and decides its split, so both survive data growth."""
+    return hashlib.sha256(f"{ja}\n{en}".encode()).hexdigest()
+
+
 def make_phrase(template: Template, chosen: Mapping[Key, Value]) -> Phrase:
-    """Fill both sides; the split depends on the texts alone, so it survives data growth."""
+    """Fill both sides."""
     ja, en = fill(template.ja, chosen, "ja"), fill(template.en, chosen, "en")
-    digest = hashlib.sha256(f"{ja}\n{en}".encode()).hexdigest()
-    bucket = int(digest, 16) % 100  # percent
+    found = digest(ja, en)
+    bucket = int(found, 16) % 100  # percent
     split = "dev" if bucket < DEV_PERCENT else "test" if bucket < DEV_PERCENT + TEST_PERCENT else "train"
     if template.held_out:
         split = "unseen_template"
     elif not chosen:  # fixed phrases are few and needed: train them all
         split = "train"
-    return Phrase(f"{template.id}-{digest[:8]}", template.id, template.domain, ja, en, split)
+    return Phrase(f"{template.id}-{found[:8]}", template.id, template.domain, ja, en, split)
+
+
+def open_phrase(phrase: Phrase, template: Template, chosen: Mapping[Key, Value], opener: Value) -> Phrase:
+    """`phrase` after an opener. It stays in its split: what is unseen is not heard after another opener either."""
+    small = template.en if template.en.split()[0] in NEVER_LOWER else template.en[0].lower() + template.en[1:]
+    ja, en = fill(template.ja, chosen, "ja", opener["ja"]), fill(small, chosen, "en", opener["en"])
+    return replace(phrase, id=f"{template.id}-{digest(ja, en)[:8]}", ja=ja, en=en)
+
+
+@cache
+def load_openers() -> dict[str, list[Value]]:
+    """What may be said before a sentence, by its kind."""
+    return yaml.safe_load((DATA / "openers.yaml").read_text(encoding="utf-8"))
+
+
+def openers(template: Template, names: Sequence[Value]) -> list[list[Value]]:
+    """What may be said before a template's sentences; one of each inner list. "Mr. Sato, " is there for every name."""
+    if template.held_out or "{" not in template.ja or "、" in template.ja:
+        return []  # fixed phrases, and those that open with something themselves
+    kind = next(kind for kind, ending in ENDINGS.items() if template.ja.endswith(ending))
+    return [
+        [{side: fill(opener[side], {("name", ""): name}, side) for side in ("ja", "en")} for name in names]
+        if "{name}" in opener["ja"]
+        else [opener]
+        for opener in load_openers()[kind]
+        if opener["ja"] + template.ja not in {other.ja for other in grammar()[1]}
+    ]
+
+
+def expand(template: Template, slots: Mapping[str, Sequence[Value]]) -> Iterator[Phrase]:
+    """All sentences of a template, then each with some openers: the fewer sentences there are, the more of them."""
+    filled = [(make_phrase(template, chosen), chosen) for chosen in choices(template, slots)]
+    yield from (phrase for phrase, _ in filled)
+    listed = openers(template, slots["name"])
+    for phrase, chosen in filled if listed else ():
+        rng = random.Random(phrase.id)
+        for same in rng.sample(listed, min(len(listed), -(-OPENED // len(filled)))):
+            yield open_phrase(phrase, template, chosen, rng.choice(same))
 
 
 def phrases(seed: int = 0, per_template: int | None = None) -> list[Phrase]:
@@ -171,10 +218,12 @@ def phrases(seed: int = 0, per_template: int | None = None) -> list[Phrase]:
     slots, templates = grammar()
     found: list[Phrase] = []
     for template in templates:
-        filled = list(choices(template, slots))
-        if per_template is not None and len(filled) > per_template:
-            filled = random.Random(f"{seed}/{template.id}").sample(filled, per_template)
-        found += [make_phrase(template, chosen) for chosen in filled]
+        made = [
+            phrase for phrase in expand(template, slots) if len(checks.words(phrase.en)) <= checks.MAX_ENGLISH_WORDS
+        ]
+        if per_template is not None and len(made) > per_template:
+            made = random.Random(f"{seed}/{template.id}").sample(made, per_template)
+        found += made
     return found
 
 
