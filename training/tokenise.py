@@ -13,6 +13,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,17 +112,18 @@ def tokenise(work: Path, *, augmented_share: float, seed: int, device: str, proc
     """Encode what `work/speech` holds and `work/codes.parquet` does not, then augmented copies of a seeded share of
     the training utterances that are spoken there. What is done is kept if it is stopped.
     """
-    file, options = work / "codes.parquet", {"seed": seed, "device": device, "processes": processes}
+    file = work / "codes.parquet"
+    encode = partial(encode_parts, work, seed=seed, device=device, processes=processes)
     rows = {key_of(row): row for row in (pq.read_table(file).to_pylist() if file.exists() else [])}
     spoken = dict.fromkeys(key_of(row) for shard in list_shards(work / "speech") for row in read_list(shard))
-    for part in encode_parts(work, [key for key in spoken if key not in rows], augmented=False, **options):
+    for part in encode([key for key in spoken if key not in rows], augmented=False):
         rows |= {key: texts | {"codes": codes, "augmented": None} for key, texts, codes in part}
         write_rows([*rows.values()], file)
     lacking = [key for key in spoken if rows[key]["augmented"] is None and rows[key]["split"] == "train"]
     # By phrase and language, all takes alike.
     chosen = [key for key in lacking if random.Random(f"augmented:{seed}:{key[:2]}").random() < augmented_share]
     random.Random(seed).shuffle(chosen)  # stopped early, what is there is still a fair sample
-    for part in encode_parts(work, chosen, augmented=True, **options):
+    for part in encode(chosen, augmented=True):
         for key, _, codes in part:
             rows[key]["augmented"] = codes
         write_rows([*rows.values()], file)

@@ -34,7 +34,7 @@ DATA = Path(__file__).parent
 PLACEHOLDER = re.compile(r"\{(?P<slot>[a-z_]+)(?:\.(?P<form>[a-z_]+))?(?::(?P<tag>\d))?\}")
 DEV_PERCENT, TEST_PERCENT = 3, 5
 OPENED = 120  # as many sentences of a template get an opener, where it has openers enough
-ENDINGS = {"question": "か。", "request": ("ください。", "お願いします。"), "statement": ""}  # of a kind's sentences
+REQUESTS = ("ください。", "お願いします。")  # how their templates end; questions end in か
 NEVER_LOWER = ("I", "Mr.", "Professor")  # first words that are not written small after an opener
 
 Value = Mapping[str, str]  # one slot value: form name -> text
@@ -192,7 +192,7 @@ def openers(template: Template, names: Sequence[Value]) -> list[list[Value]]:
     """What may be said before a template's sentences; one of each inner list. "Mr. Sato, " is there for every name."""
     if template.held_out or "{" not in template.ja or "、" in template.ja:
         return []  # fixed phrases, and those that open with something themselves
-    kind = next(kind for kind, ending in ENDINGS.items() if template.ja.endswith(ending))
+    kind = "question" if template.ja.endswith("か。") else "request" if template.ja.endswith(REQUESTS) else "statement"
     return [
         [{side: fill(opener[side], {("name", ""): name}, side) for side in ("ja", "en")} for name in names]
         if "{name}" in opener["ja"]
