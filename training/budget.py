@@ -13,6 +13,7 @@ from training.parallel import agree
 
 SAVE_EVERY_SECONDS = 240
 WARMUP_SHARE = 0.02
+BAR = "{desc}: {percentage:3.0f}%|{bar:20}| {n:.0f} of {total:.0f} s{postfix}"
 FINAL_RATE = 0.02  # learning rate at the end, as a share of the peak
 
 
@@ -43,8 +44,9 @@ class Budget:
             self._load()
         if again:
             self.seconds = 0.0
-        initial = round(self.seconds)
-        self._bar = tqdm(total=round(minutes * 60), initial=initial, desc=name, unit="s", disable=rank > 0)
+        self._bar = tqdm(
+            total=round(minutes * 60), initial=round(self.seconds), desc=name, disable=rank > 0, bar_format=BAR
+        )
 
     def _load(self) -> None:
         saved = torch.load(self.path, map_location="cpu", weights_only=True)

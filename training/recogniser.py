@@ -158,22 +158,39 @@ class Judge:
 
 
 def train_judge(
-    work: Path, *, minutes: float, seed: int, device: str, hidden: int, layers: int, limit: int | None = None
+    work: Path,
+    *,
+    minutes: float,
+    seed: int,
+    device: str,
+    hidden: int,
+    layers: int,
+    limit: int | None = None,
+    peak: float = 1.0,
 ) -> Judge:
-    """Train the judge on `work/speech` (other augmentation than the codec's) and save it to `work/judge`."""
+    """Train the judge on `work/speech` (other augmentation than the codec's) and save it to `work/judge`.
+
+    One that is there already and knows all characters is the start; it needs no guide, whose new head's loss would
+    undo much of it.
+    """
     spoken = load_speech(work, augmented_share=0.5, seed=seed + 1000, limit=limit)
     corpus = [s for s in spoken if s.split == "train"]
     labels, index = index_labels(written_labels(spoken) for spoken in corpus)
+    earlier = Judge.load(work / "judge") if (work / "judge" / LABELS_FILE).exists() else None
+    warm = earlier is not None and set(labels) <= set(earlier.labels)
+    if earlier is not None and warm:
+        labels, index = earlier.labels, {label: i for i, label in enumerate(earlier.labels)}
     phone_names, phone_index = index_labels(phone_labels(spoken) for spoken in corpus)
     model = Wav2Vec2BertForCTC(encoder_config(hidden, layers, len(labels)))
     # Phones align within a few hundred steps, writing alone stays at its plateau for thousands: a second head leads.
     both = nn.ModuleDict({"model": model, "guide": nn.Linear(hidden, len(phone_names))})
     reinitialise(both, seed)
-    if (work / "judge" / LABELS_FILE).exists() and (earlier := Judge.load(work / "judge")).labels == labels:
-        model.load_state_dict(earlier.model.state_dict())  # the warm start
+    if earlier is not None and warm:
+        model.load_state_dict(earlier.model.state_dict())
     both.to(device).train()
     optimisers = Optimisers(both.named_parameters())
-    budget = Budget(work / "judge.pt", minutes=minutes, state={"model": both, "optimisers": optimisers}, name="judge")
+    state = {"model": both, "optimisers": optimisers}
+    budget = Budget(work / "judge.pt", minutes=minutes, state=state, name="judge", peak=peak)
     batches, generator = Batches(corpus, 16, seed), torch.Generator().manual_seed(seed)
     for _ in budget.steps():
         batch = batches.draw()
@@ -186,7 +203,7 @@ def train_judge(
             logits, guided = model.lm_head(states), both["guide"](states)
         written = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])
         phones = ctc_loss(guided, mask, [[phone_index[label] for label in phone_labels(s)] for s in batch])
-        optimisers.step(written + phones, budget.rate)
+        optimisers.step(written + (0.0 if warm else 1.0) * phones, budget.rate)
         budget.report(written=written.item(), phones=phones.item())
     judge = Judge(model.cpu(), labels)
     judge.save(work / "judge")
@@ -217,9 +234,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--peak", type=float, default=1.0, help="of the learning rate; about 0.5 for a warm start")
     parser.add_argument("--utterances", type=int, help="learn from a sample of so many")
     a = parser.parse_args()
-    size = {"hidden": a.hidden, "layers": a.layers, "limit": a.utterances}
+    size = {"hidden": a.hidden, "layers": a.layers, "limit": a.utterances, "peak": a.peak}
     train_judge(a.work, minutes=a.minutes, seed=a.seed, device=a.device, **size)
 
 
