@@ -12,6 +12,7 @@ import json
 import random
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -78,10 +79,16 @@ def export(work: Path, assets: Path, seed: int, note: str = "") -> str:
 
 
 def export_codes(origin: Path, target: Path) -> None:
-    """Write the clean codes of the first takes of the first `SHIPPED_PHRASES` phrases: they have a random order."""
+    """Write the clean codes of the first takes of `SHIPPED_PHRASES` phrases, the templates in turn."""
     table = pq.read_table(origin)
-    chosen = pc.unique(table["phrase"])[:SHIPPED_PHRASES]
-    table = table.filter(pc.is_in(table["phrase"], value_set=chosen))
+    templates = dict(zip(table["phrase"].to_pylist(), table["template"].to_pylist(), strict=True))
+    turns: Counter[str] = Counter()
+    turn_of = {}
+    for phrase, template in templates.items():
+        turn_of[phrase] = turns[template]
+        turns[template] += 1
+    chosen = sorted(turn_of, key=turn_of.__getitem__)[:SHIPPED_PHRASES]
+    table = table.filter(pc.is_in(table["phrase"], value_set=pa.array(chosen)))
     keys = list(zip(table["phrase"].to_pylist(), table["language"].to_pylist(), strict=True))
     table = table.take(sorted({key: place for place, key in reversed(list(enumerate(keys)))}.values()))
     column = table.column_names.index("augmented")

@@ -141,6 +141,11 @@ def test_the_guide_teaches_the_layers_below_it_alone(prompt: PromptFormat) -> No
     guide.loss(batch.spans).backward()
     reached = [any(p.grad is not None and p.grad.abs().sum() > 0 for p in layer.parameters()) for layer in layers]
     assert reached == [True] + [False] * (len(layers) - 1)
+    model.zero_grad()
+    guide.alone = True
+    model(batch)
+    guide.loss(batch.spans).backward()
+    assert all(p.grad is None for p in model.parameters()) and guide.head.weight.grad is not None
 
 
 def test_forgetting_hides_spoken_answers_alone_and_changes_no_label(prompt: PromptFormat) -> None:

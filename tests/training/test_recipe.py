@@ -135,19 +135,25 @@ def test_an_older_checkpoint_gets_cues_and_keeps_its_own_words(tmp_path: Path) -
     assert sum(map(len, prompt.spoken_ids)) == 64 + len(data["cues"]["names"])
 
 
-def test_clean_codes_of_the_first_takes_of_the_first_phrases_are_shipped(
+def test_clean_codes_of_the_first_takes_are_shipped_of_every_template_in_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
-        {"phrase": f"p{i // 2}", "language": ("ja", "en")[i % 2], "codes": [i, 1], "augmented": [2, 3]}
+        {
+            "phrase": f"p{i // 2}",
+            "template": "rare" if i // 2 == 2 else "common",
+            "language": ("ja", "en")[i % 2],
+            "codes": [i, 1],
+            "augmented": [2, 3],
+        }
         for i in (*range(6), 0, 3)
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "all.parquet")
     monkeypatch.setattr(export, "SHIPPED_PHRASES", 2)
     export.export_codes(tmp_path / "all.parquet", tmp_path / "some.parquet")
     shipped = pq.read_table(tmp_path / "some.parquet").to_pylist()
-    assert [row["phrase"] for row in shipped] == ["p0", "p0", "p1", "p1"]
-    assert [row["codes"] for row in shipped] == [row["codes"] for row in rows[:4]]
+    assert [row["phrase"] for row in shipped] == ["p0", "p0", "p2", "p2"]
+    assert [row["codes"] for row in shipped] == [row["codes"] for row in (*rows[:2], *rows[4:6])]
     assert all(row["augmented"] is None for row in shipped)
 
 
