@@ -5,6 +5,7 @@ over. `--minutes` is shared out to the stages that train and are not done. Stop 
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from stsmt.errors import UserError
 
 SHARES = {"codec": 0.28, "decoder": 0.10, "judge": 0.10, "lm": 0.52}  # of the training minutes
 GPU_ROWS = 64  # rows of a batch that keep a GPU busy
+CPU_PROCESSES = min(4, os.cpu_count() or 1)  # of one thread each, where there is no GPU; each holds the whole corpus
 WARM = ("--skip", "0.4", "--peak", "0.5")  # how the language model goes on from a checkpoint
 
 
@@ -45,14 +47,17 @@ class Plan:
         minutes = {name: f"{self.minutes * share / total:.1f}" for name, share in SHARES.items()}
         work = ["--work", str(self.work)]
         where = [*work, "--device", self.device]
-        codec, lm = ["training.codec", *where], ["training.sft", *where, "--minutes", minutes["lm"]]
-        lm += [*(WARM if self.warm else ()), *(("--rows", str(GPU_ROWS)) if self.device != "cpu" else ())]
+        on_cpu, codec = self.device == "cpu", ["training.codec", *where]
+        several = ["torch.distributed.run", "--nproc-per-node", str(CPU_PROCESSES), "-m"] if on_cpu else []
+        lm = [*several, "training.sft", *where, "--minutes", minutes["lm"], *(WARM if self.warm else ())]
+        lm += [] if on_cpu else ["--rows", str(GPU_ROWS)]
+        codes = ["training.tokenise", *where, *(("--processes", str(CPU_PROCESSES)) if on_cpu else ())]
         found = [
             Stage(
                 "speech", self.work / "speech" / "done", ["training.synthesise", *work, "--phrases", str(self.phrases)]
             ),
             Stage("codec", self.work / "joint.done", [*codec, "--minutes", minutes["codec"]]),
-            Stage("codes", self.work / "codes.parquet", ["training.tokenise", *where]),
+            Stage("codes", self.work / "codes.done", codes),
             Stage("cues", self.work / "cues.parquet", ["training.align", *work]),
             Stage("judge", self.work / "judge.done", ["training.recogniser", *where, "--minutes", minutes["judge"]]),
             Stage("lm", self.work / "lm.done", lm),

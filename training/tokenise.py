@@ -29,17 +29,17 @@ from training.recogniser import pad_features
 from training.speech import Key, Spoken, key_of, list_shards, load_speech, read_list
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
-BATCH = 16
+BATCH = {"cpu": 2, "cuda": 64}  # on a CPU, the full-rate stages of a larger one do not fit its cache: half as fast
 CHUNK = 4000  # utterances of a process between two writes
 
 
-def batches_of_equal_length(corpus: Sequence[Spoken]) -> Iterator[list[int]]:
-    """Indices into `corpus`, at most `BATCH` together, all of the same number of frames."""
+def batches_of_equal_length(corpus: Sequence[Spoken], size: int) -> Iterator[list[int]]:
+    """Indices into `corpus`, at most `size` together, all of the same number of frames."""
     by_frames: dict[int, list[int]] = defaultdict(list)
     for index, spoken in enumerate(corpus):
         by_frames[spoken.frames].append(index)
     for group in by_frames.values():
-        yield from (group[i : i + BATCH] for i in range(0, len(group), BATCH))
+        yield from (group[i : i + size] for i in range(0, len(group), size))
 
 
 @torch.inference_mode()
@@ -48,7 +48,7 @@ def encode_corpus(codec: Xcodec2Model, corpus: Sequence[Spoken], device: str) ->
     codes: list[np.ndarray] = [np.zeros(0, np.uint16)] * len(corpus)
     hop = codec.hop_length
     with tqdm(total=len(corpus), desc="codes") as bar:
-        for group in batches_of_equal_length(corpus):
+        for group in batches_of_equal_length(corpus, BATCH[torch.device(device).type]):
             batch = [corpus[i] for i in group]
             waves = crop_waves(batch, [0] * len(batch), batch[0].frames, hop).to(device)
             features, mask = (t.to(device) for t in pad_features(batch))
