@@ -39,10 +39,11 @@ ORIGINS = (
     ),
     Origin(
         "corpus/pairs.parquet",
-        "pairs of corpus/codes.parquet, a tenth of them spoiled (training/demo_corpus.py); licence in each row",
+        "pairs of a run's codes, a tenth of them spoiled (training/demo_corpus.py); licence in each row",
         "Apache-2.0",
     ),
     Origin("screenshots/", "pictures of this app", "Apache-2.0"),
+    Origin("report/", "plots of training/REPORT.md, made by training.evaluate", "Apache-2.0"),
 )
 
 
