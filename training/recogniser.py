@@ -7,6 +7,7 @@ than the codec's recogniser and shares nothing with it. `python -m training.reco
 import argparse
 import json
 import random
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -178,6 +179,8 @@ def train_judge(
     labels, index = index_labels(written_labels(spoken) for spoken in corpus)
     earlier = Judge.load(work / "judge") if (work / "judge" / LABELS_FILE).exists() else None
     warm = earlier is not None and set(labels) <= set(earlier.labels)
+    if earlier is not None and not warm:
+        print("judge: the earlier one lacks characters of this corpus; a new one is trained", file=sys.stderr)
     if earlier is not None and warm:
         labels, index = earlier.labels, {label: i for i, label in enumerate(earlier.labels)}
     phone_names, phone_index = index_labels(phone_labels(spoken) for spoken in corpus)

@@ -10,6 +10,7 @@ Utterances of the same number of frames are encoded together: without padding, a
 import argparse
 import multiprocessing
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +25,13 @@ import torch
 from tqdm import tqdm
 from transformers import Xcodec2Model
 
+from stsmt.errors import UserError
 from training.codec import crop_waves
 from training.recogniser import pad_features
 from training.speech import Key, Spoken, key_of, list_shards, load_speech, read_list
 
 FIELDS = ("phrase", "template", "language", "voice", "text", "split")
-BATCH = {"cpu": 2, "cuda": 64}  # on a CPU, the full-rate stages of a larger one do not fit its cache: half as fast
+CPU_BATCH, BATCH = 2, 64  # on a CPU, the full-rate stages of a larger batch do not fit its cache: half as fast
 CHUNK = 4000  # utterances of a process between two writes
 
 
@@ -48,7 +50,7 @@ def encode_corpus(codec: Xcodec2Model, corpus: Sequence[Spoken], device: str) ->
     codes: list[np.ndarray] = [np.zeros(0, np.uint16)] * len(corpus)
     hop = codec.hop_length
     with tqdm(total=len(corpus), desc="codes") as bar:
-        for group in batches_of_equal_length(corpus, BATCH[torch.device(device).type]):
+        for group in batches_of_equal_length(corpus, CPU_BATCH if device == "cpu" else BATCH):
             batch = [corpus[i] for i in group]
             waves = crop_waves(batch, [0] * len(batch), batch[0].frames, hop).to(device)
             features, mask = (t.to(device) for t in pad_features(batch))
@@ -111,7 +113,12 @@ def encode_parts(
 def tokenise(work: Path, *, augmented_share: float, seed: int, device: str, processes: int = 1) -> None:
     """Encode what `work/speech` holds and `work/codes.parquet` does not, then augmented copies of a seeded share of
     the training utterances that are spoken there. What is done is kept if it is stopped.
+
+    Raises:
+        UserError: for less than one process.
     """
+    if processes < 1:
+        raise UserError(f"--processes must be at least 1, not {processes}.")
     file = work / "codes.parquet"
     encode = partial(encode_parts, work, seed=seed, device=device, processes=processes)
     rows = {key_of(row): row for row in (pq.read_table(file).to_pylist() if file.exists() else [])}
@@ -137,7 +144,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="how many at once; on a CPU, one per core")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
-    tokenise(a.work, augmented_share=a.augmented, seed=a.seed, device=a.device, processes=a.processes)
+    try:
+        tokenise(a.work, augmented_share=a.augmented, seed=a.seed, device=a.device, processes=a.processes)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
