@@ -13,6 +13,7 @@ import torch
 
 from stsmt.errors import UserError
 from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
+from stsmt.lm.lfm2 import Decoder
 from stsmt.lm.script import follow, in_run
 from stsmt.lm.transformers import TransformersLM
 from tests.tiny import tiny_lm
@@ -125,10 +126,8 @@ def test_a_call_that_extends_the_last_one_equals_a_fresh_one(lm: LM) -> None:
 
 def test_continuing_costs_no_prefill(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
     widths: list[int] = []
-    forward = MODEL.model.forward
-    monkeypatch.setattr(
-        MODEL.model, "forward", lambda **given: widths.append(given["input_ids"].shape[1]) or forward(**given)
-    )
+    read = Decoder.read
+    monkeypatch.setattr(Decoder, "read", lambda self, state, ids: widths.append(len(ids)) or read(self, state, ids))
     made = ids_of(lm, IDS, replace(GREEDY, max_new_tokens=3))
     lm.next_log_probabilities([*IDS, *made, 5], [7, 8])
     ids_of(lm, [*IDS, *made, 5, 9], replace(GREEDY, max_new_tokens=2))
@@ -212,7 +211,7 @@ def test_bf16_weights_run_in_float32_on_the_cpu(copy: Path) -> None:
     Lfm2ForCausalLM.from_pretrained(copy).to(torch.bfloat16).save_pretrained(copy)
     lm = load_lm(copy)
     assert len(ids_of(lm, IDS, GREEDY)) == 30
-    assert lm._model.dtype == torch.float32  # type: ignore[attr-defined]
+    assert lm._output.dtype == torch.float32  # type: ignore[attr-defined]
 
 
 def test_another_architecture_is_refused(copy: Path) -> None:

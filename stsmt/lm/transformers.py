@@ -1,6 +1,6 @@
-"""The transformers engine: a decode loop over `Lfm2ForCausalLM`, in process, on CPU or GPU.
+"""The transformers engine: a decode loop over the weights of an `Lfm2ForCausalLM`, in process, on CPU or GPU.
 
-The output matrix is cut to the rows that a phase allows, so most of its cost disappears, and the cache of the last
+The output matrix is cut to the rows that a phase allows, so most of its cost disappears, and the state of the last
 call is kept: ids that extend it continue from there, so the fields of an answer cost no second prefill.
 """
 
@@ -15,15 +15,8 @@ import torch
 
 from stsmt.checkpoint import load_weights
 from stsmt.lm import Sampling, Token
+from stsmt.lm.lfm2 import Decoder, State
 from stsmt.lm.script import follow, in_run
-
-
-class _State:
-    """A cache with the ids it has consumed and the hidden state [hidden] after the last of them."""
-
-    def __init__(self, cache: Any) -> None:
-        self.cache, self.ids = cache, list[int]()
-        self.hidden = torch.empty(0)
 
 
 class _Head:
@@ -66,20 +59,21 @@ class TransformersLM:
     """An `Lfm2ForCausalLM` behind the `LM` protocol; calls from several threads do not disturb one another."""
 
     def __init__(self, model: Any, context: int) -> None:
-        self._model, self.context = model.eval(), context
+        self._decoder, self.context = Decoder(model, context), context
+        self._output: torch.Tensor = model.lm_head.weight.detach()  # [vocabulary, hidden]
         self.vocab_size: int = model.config.vocab_size
         self._heads: dict[tuple[tuple[range, ...], int], _Head] = {}
         self._lock = Lock()
-        self._last: _State | None = None  # of the last call; a running call owns its state alone
+        self._last: State | None = None  # of the last call; a running call owns its state alone
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
         head = self._head(sampling)
-        random = torch.Generator(self._model.device).manual_seed(sampling.seed)
+        random = torch.Generator(self._output.device).manual_seed(sampling.seed)
         state, new, made = self._take(ids), list(ids), list[int]()
         new = new[len(state.ids) :]
         try:
             while len(made) < sampling.max_new_tokens:
-                self._consume(state, new)
+                self._decoder.read(state, new)
                 token = self._sample(head, state.hidden, made, sampling, random)
                 made.append(token.id)
                 new = [token.id]
@@ -91,45 +85,26 @@ class TransformersLM:
 
     def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:
         state = self._take(ids)
-        self._consume(state, ids[len(state.ids) :])
+        self._decoder.read(state, ids[len(state.ids) :])
         self._last = state
         with torch.inference_mode():
-            rows = self._model.lm_head.weight[torch.tensor(list(candidates), device=self._model.device)]
+            rows = self._output[torch.tensor(list(candidates), device=self._output.device)]
             logits = torch.mv(rows, state.hidden).float()
             return torch.log_softmax(logits, dim=0).tolist()
 
     def _head(self, sampling: Sampling) -> _Head:
         key = (sampling.allowed, sampling.stop)
         if key not in self._heads:
-            self._heads[key] = _Head(self._model.lm_head.weight.detach(), *key)
+            self._heads[key] = _Head(self._output, *key)
         return self._heads[key]
 
-    def _take(self, ids: Sequence[int]) -> _State:
-        """The last state if `ids` strictly extend it (an LFM2 cache cannot be cropped), else a new one."""
-        with self._lock:  # two threads must not get the same cache
+    def _take(self, ids: Sequence[int]) -> State:
+        """The last state if `ids` strictly extend it (what a convolution has seen cannot be unseen), else a new one."""
+        with self._lock:  # two threads must not get the same state
             state, self._last = self._last, None
         if state is not None and len(ids) > len(state.ids) and list(ids[: len(state.ids)]) == state.ids:
             return state
-        from transformers import DynamicCache
-
-        return _State(DynamicCache(config=self._model.config))
-
-    @torch.inference_mode()
-    def _consume(self, state: _State, new: Sequence[int]) -> None:
-        input_ids = torch.tensor([list(new)], device=self._model.device)
-        start = len(state.ids)
-        positions = torch.arange(start, start + len(new), device=self._model.device)[None]
-        # One new id sees everything before it: no mask to build. Several need the causal mask made by the model.
-        masks = {"full_attention": None, "conv": None} if len(new) == 1 else None
-        output = self._model.model(
-            input_ids=input_ids,
-            attention_mask=masks,
-            position_ids=positions,
-            past_key_values=state.cache,
-            use_cache=True,
-        )
-        state.hidden = output.last_hidden_state[0, -1]
-        state.ids.extend(new)
+        return self._decoder.start()
 
     @torch.inference_mode()
     def _sample(
@@ -172,4 +147,4 @@ def load(folder: Path, device: str, context: int) -> TransformersLM:
     logging.disable_progress_bar()
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     model = load_weights(Lfm2ForCausalLM, folder, "language model", dtype=dtype)
-    return TransformersLM(model.to(device), context)
+    return TransformersLM(model.to(device).eval(), context)
