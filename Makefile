@@ -45,7 +45,8 @@ evaluate: .venv/dev.stamp  ## report/report.md, and the numbers in README.md; re
 assets: .venv/dev.stamp  ## refresh the table in assets/README.md
 	$(RUN) training.assets
 
-bench: .venv/bench.stamp  ## how fast a large corpus is browsed; 50 simulated raters at once, 200 killed writers and servers
+bench: .venv/bench.stamp  ## how fast a token is made and a large corpus is browsed; 50 simulated raters at once, 200 killed writers and servers
+	$(RUN) benchmarks.decoding
 	$(RUN) benchmarks.corpus --pairs $(PAIRS)
 	$(RUN) benchmarks.listening
 	$(RUN) benchmarks.crashes

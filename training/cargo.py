@@ -27,7 +27,8 @@ from training.speech import list_shards, read_shard, write_opus
 
 PIECE_BYTES = 16 * 2**20
 LIST = "cargo.json"
-USUAL = ("codes.parquet", "codes.done", "cues.parquet", "lm", "codec", "joint.done", "judge.done", "speech/done")
+DONE = ("codes.done", "joint.done", "encoder.done", "new-codes.done", "judge.done", "speech/done")
+USUAL = ("codes.parquet", "cues.parquet", "lm", "codec", *DONE)
 
 
 def pack(work: Path, out: Path, parts: Iterable[str], *, speech_bytes: int = 0, piece_bytes: int = PIECE_BYTES) -> int:

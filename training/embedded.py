@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stsmt.errors import UserError
 
-SHARES = {"codec": 0.28, "decoder": 0.10, "judge": 0.10, "lm": 0.52}  # of the training minutes
+SHARES = {"codec": 0.20, "encoder": 0.12, "decoder": 0.08, "judge": 0.10, "lm": 0.50}  # of the training minutes
 GPU_ROWS = 64  # rows of a batch that keep a GPU busy
 CPU_PROCESSES = min(4, os.cpu_count() or 1)  # of one thread each, where there is no GPU; each holds the whole corpus
 WARM = ("--skip", "0.4", "--peak", "0.5")  # how the language model goes on from a checkpoint
@@ -49,6 +49,7 @@ class Plan:
         where = [*work, "--device", self.device]
         on_cpu, codec = self.device == "cpu", ["training.codec", *where]
         several = ["torch.distributed.run", "--nproc-per-node", str(CPU_PROCESSES), "-m"] if on_cpu else []
+        encoder = [*several, "training.encoder", *where, "--minutes", minutes["encoder"]]
         lm = [*several, "training.sft", *where, "--minutes", minutes["lm"], *(WARM if self.warm else ())]
         lm += [] if on_cpu else ["--rows", str(GPU_ROWS)]
         codes = ["training.tokenise", *where, *(("--processes", str(CPU_PROCESSES)) if on_cpu else ())]
@@ -59,6 +60,8 @@ class Plan:
             Stage("codec", self.work / "joint.done", [*codec, "--minutes", minutes["codec"]]),
             Stage("codes", self.work / "codes.done", codes),
             Stage("cues", self.work / "cues.parquet", ["training.align", *work]),
+            Stage("encoder", self.work / "encoder.done", encoder),
+            Stage("new-codes", self.work / "new-codes.done", [*codes, "--again"]),
             Stage("judge", self.work / "judge.done", ["training.recogniser", *where, "--minutes", minutes["judge"]]),
             Stage("lm", self.work / "lm.done", lm),
             Stage("decoder", self.work / "decoder.done", [*codec, "--minutes", "0", "--decoder", minutes["decoder"]]),
@@ -67,7 +70,7 @@ class Plan:
         return [stage for stage in found if not self.only or stage.name in self.only]
 
 
-STAGES = ("speech", "codec", "codes", "cues", "judge", "lm", "decoder", "export")
+STAGES = ("speech", "codec", "codes", "cues", "encoder", "new-codes", "judge", "lm", "decoder", "export")
 
 
 def run(plan: Plan) -> None:

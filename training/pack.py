@@ -46,6 +46,8 @@ def in_range(ids: Tensor, wanted: range) -> Tensor:
 
 
 Utterance = dict[str, Any]  # a row of codes.parquet
+SAID = ("tts", "chain", "direct")  # tasks whose answers are spoken
+SPOKEN = (*SAID, "plan")  # … or would be
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,18 @@ class PairSource:
         self.by_phrase: dict[str, dict[Language, list[Utterance]]] = defaultdict(lambda: {"ja": [], "en": []})
         for row in rows:
             self.by_phrase[row["phrase"]][row["language"]].append(row)
-        whole = (sides for sides in self.by_phrase.values() if all(sides[x] for x in LANGUAGES))
+        whole = [sides for sides in self.by_phrase.values() if all(sides[x] for x in LANGUAGES)]
         self.pairs = ByTemplate((sides["ja"][0]["template"], sides) for sides in whole)
+        said = [sides for sides in whole if any(row["cues"] for side in sides.values() for row in side)]
+        self.said = ByTemplate((sides["ja"][0]["template"], sides) for sides in said)
 
     def draw(self, task: str) -> Example:
         """A random phrase in a random direction as an example of `task` (a field of `Mixture`)."""
         source_language = self.rng.choice(LANGUAGES)
         if task == "mt" and self.texts:
             return text_example(self.texts.draw(self.rng), source_language)
-        sides = self.pairs.draw(self.rng)
+        pairs = self.said if task in SAID and self.said else self.pairs
+        sides = pairs.draw(self.rng)
         source = self.rng.choice(sides[source_language])
         target = self.rng.choice(sides[other_language(source_language)])
         return make_example(task, source, target, self.rng, self.jitter)
@@ -133,10 +138,11 @@ def text_example(phrase: Phrase, source_language: Language) -> Example:
 def make_example(
     task: str, source: Utterance, target: Utterance, rng: random.Random, jitter: CodeJitter | None = None
 ) -> Example:
-    """One training example; what a source-only voice says or has no cues is never a target: such a draw becomes STT."""
+    """One training example; what a source-only voice says or has no cues is never a target: such a draw becomes STT.
+    A plan ends before the speech and needs no cues."""
     if task == "tts":
         target = source
-    if task in ("tts", "chain", "direct", "plan") and (VOICES[target["voice"]].role != "target" or not target["cues"]):
+    if (task in SAID and not target["cues"]) or (task in SPOKEN and VOICES[target["voice"]].role != "target"):
         task = "stt"
     heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]
     if jitter is not None:
@@ -156,9 +162,9 @@ def make_example(
 
 
 def cues_of(row: Utterance) -> tuple[Cue, ...]:
-    """The cues of an utterance: at 0 and wherever a phone begins, the name of the next."""
+    """The cues of an utterance: at 0 and wherever a phone begins, the name of the next; all at 0 if it has none."""
     names = [*(cue_name(row["language"], phone) for phone in row["phones"].split()), SILENCE]
-    return tuple(zip(row["cues"], names, strict=True))
+    return tuple(zip(row["cues"] or [0] * len(names), names, strict=True))
 
 
 def read_codes(work: Path, split: str) -> list[Utterance]:

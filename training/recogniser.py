@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -78,14 +79,24 @@ def reading(text: str, language: Language) -> str:
     return katakana(text) if language == "ja" else letters(text)
 
 
-class Batches:
+class Timed(Protocol):
+    """What has a length in frames."""
+
+    @property
+    def frames(self) -> int: ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Batches(Generic[T]):
     """Draws batches of utterances of similar length, seeded."""
 
-    def __init__(self, corpus: Sequence[Spoken], size: int, seed: int) -> None:
+    def __init__(self, corpus: Sequence[T], size: int, seed: int) -> None:
         self.corpus = sorted(corpus, key=lambda s: s.frames)
         self.size, self.rng = size, random.Random(seed)
 
-    def draw(self) -> list[Spoken]:
+    def draw(self) -> list[T]:
         """Neighbours in length, so that little is padded."""
         start = self.rng.randrange(max(1, len(self.corpus) - 4 * self.size))
         return self.rng.sample(self.corpus[start : start + 4 * self.size], min(self.size, len(self.corpus)))

@@ -3,7 +3,8 @@
 Writes `work/codes.parquet`, one row per utterance: its text, voice and split, `codes` of the clean sound, and for a
 seeded share of them `augmented`, codes of the sound as a bad microphone would give it (used as sources only). What is
 in the file already stays: codes are final, and only what was added since is encoded (with a larger share than before:
-the augmented copies that are missing).
+the augmented copies that are missing). After `training.encoder`, `--again` encodes anew what is spoken here; codes
+without speech (`training.export --restore`) stay.
 Utterances of the same number of frames are encoded together: without padding, a batch gives what each would alone.
 """
 
@@ -110,9 +111,11 @@ def encode_parts(
             yield from pool.imap(Part.encode, parts)
 
 
-def tokenise(work: Path, *, augmented_share: float, seed: int, device: str, processes: int = 1) -> None:
-    """Encode what `work/speech` holds and `work/codes.parquet` does not, then augmented copies of a seeded share of
-    the training utterances that are spoken there. What is done is kept if it is stopped.
+def tokenise(
+    work: Path, *, augmented_share: float, seed: int, device: str, processes: int = 1, again: bool = False
+) -> None:
+    """Encode what `work/speech` holds and `work/codes.parquet` does not (`again`: all that it holds), then augmented
+    copies of a seeded share of the training utterances that are spoken there. What is done is kept if it is stopped.
 
     Raises:
         UserError: for less than one process.
@@ -123,6 +126,8 @@ def tokenise(work: Path, *, augmented_share: float, seed: int, device: str, proc
     encode = partial(encode_parts, work, seed=seed, device=device, processes=processes)
     rows = {key_of(row): row for row in (pq.read_table(file).to_pylist() if file.exists() else [])}
     spoken = dict.fromkeys(key_of(row) for shard in list_shards(work / "speech") for row in read_list(shard))
+    if again:
+        rows = {key: row for key, row in rows.items() if key not in spoken}
     for part in encode([key for key in spoken if key not in rows], augmented=False):
         rows |= {key: texts | {"codes": codes, "augmented": None} for key, texts, codes in part}
         write_rows([*rows.values()], file)
@@ -142,10 +147,12 @@ def main() -> None:
     parser.add_argument("--augmented", type=float, default=0.3, help="share of utterances with an augmented copy")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--processes", type=int, default=1, help="how many at once; on a CPU, one per core")
+    parser.add_argument("--again", action="store_true", help="encode all that is spoken, also what has codes")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
+    options = {"augmented_share": a.augmented, "seed": a.seed, "device": a.device, "processes": a.processes}
     try:
-        tokenise(a.work, augmented_share=a.augmented, seed=a.seed, device=a.device, processes=a.processes)
+        tokenise(a.work, **options, again=a.again)
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -112,6 +112,16 @@ def test_what_has_no_cues_is_never_a_target() -> None:
     assert make_example("chain", source, {**target, "cues": None}, random.Random(0)).task is Task.STT
 
 
+def test_answers_are_spoken_by_what_has_cues_and_planned_by_everything() -> None:
+    rows = [row | {"cues": None} if row["phrase"] in ("p2", "p5") else row for row in make_rows()]
+    source, spared = PairSource(rows, seed=0), {tuple(row["codes"]) for row in rows if not row["cues"]}
+    drawn = {task: [source.draw(task) for _ in range(60)] for task in ("chain", "tts", "plan", "stt")}
+    assert all(example.task is not Task.STT for task in ("chain", "tts", "plan") for example in drawn[task])
+    assert all(example.target_codes not in spared for task in ("chain", "tts") for example in drawn[task])
+    places = [{place for place, _ in example.target_cues} for example in drawn["plan"]]
+    assert {0} in places and {0, 2, 5, 8} in places
+
+
 def test_a_blended_mixture_lies_between() -> None:
     assert replace(Mixture(stt=2)).blend(Mixture(chain=4), 0.25) == Mixture(stt=1.5, chain=1.0)
 

@@ -173,17 +173,22 @@ def test_shipped_files_become_a_run_that_training_goes_on_from(tmp_path: Path, t
         restore(work, assets)
 
 
-def test_augmented_copies_are_added_to_codes_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
-    (tmp_path / "speech").mkdir()
-    rows, samples = [], [s.samples for s in make_spoken(12)]
+def write_speech(work: Path, count: int) -> None:
+    """A shard of `count` utterances, the first of which is a dev one."""
+    (work / "speech").mkdir()
+    rows, samples = [], [s.samples for s in make_spoken(count)]
     for number, wave in enumerate(samples):
         split = "dev" if number == 0 else "train"
         place = {"offset": sum(map(len, samples[:number])), "samples": len(wave)}
         names = {"phrase": f"p{number}", "template": "t", "language": "en", "voice": "slt", "text": "x"}
         rows.append(names | place | {"phones": [], "reading": None, "split": split})
-    np.savez(tmp_path / "speech" / "0000.npz", audio=np.concatenate(samples))
-    (tmp_path / "speech" / "0000.json").write_text(json.dumps(rows))
+    np.savez(work / "speech" / "0000.npz", audio=np.concatenate(samples))
+    (work / "speech" / "0000.json").write_text(json.dumps(rows))
+
+
+def test_augmented_copies_are_added_to_codes_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
+    write_speech(tmp_path, 12)
     counts, codes = [], []
     for share in (0.0, 0.5, 0.5, 1.0):
         tokenise(tmp_path, augmented_share=share, seed=0, device="cpu")
@@ -197,6 +202,24 @@ def test_augmented_copies_are_added_to_codes_that_are_there(tmp_path: Path, monk
     monkeypatch.setattr(tokenising, "CHUNK", 5)
     tokenise(tmp_path, augmented_share=1.0, seed=0, device="cpu", processes=2)
     assert pq.read_table(tmp_path / "codes.parquet") == pq.read_table(alone)
+
+
+def test_after_its_encoder_has_changed_what_is_spoken_is_encoded_again_and_nothing_else(tmp_path: Path) -> None:
+    codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
+    write_speech(tmp_path, 3)
+    tokenise(tmp_path, augmented_share=1.0, seed=0, device="cpu")
+    first = pq.read_table(tmp_path / "codes.parquet").to_pylist()
+    restored = first[0] | {"phrase": "restored"}
+    tokenising.write_rows([restored, *first], tmp_path / "codes.parquet")
+    codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=1).codec, tmp_path)
+    tokenise(tmp_path, augmented_share=1.0, seed=0, device="cpu")
+    assert pq.read_table(tmp_path / "codes.parquet").to_pylist() == [restored, *first]
+    tokenise(tmp_path, augmented_share=1.0, seed=0, device="cpu", again=True)
+    kept, *made = pq.read_table(tmp_path / "codes.parquet").to_pylist()
+    assert kept == restored and [key_of(row) for row in made] == [key_of(row) for row in first]
+    assert all(
+        new[kind] != old[kind] for new, old in zip(made[1:], first[1:], strict=True) for kind in ("codes", "augmented")
+    )
 
 
 def test_phrases_of_rare_templates_are_spoken_again_by_other_voices() -> None:
