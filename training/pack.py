@@ -214,16 +214,17 @@ class Item(NamedTuple):
     spans: list[Span] = []  # noqa: RUF012 - never changed
 
 
-MOST_FORGOTTEN = 0.4  # of a spoken answer's codes
+MOST_FORGOTTEN = 0.4  # of an answer's codes or words
 WAITING = 6  # examples kept aside while a row is filled: the more, the fuller the rows
 
 
 class Packer:
     """Fills rows of `length` tokens with rendered examples; an example that does not fit waits for a later row.
 
-    With `forgetting`, a share of the spoken answer's codes, another one in every example, is not seen by what follows
-    (their embeddings are zeroed): the next code must then be read from the text instead of being recognised from a
-    sentence that was learnt by heart.
+    With `forgetting`, a share of the answer, another one in every example, is not seen by what follows (embeddings are
+    zeroed; word dropout, Bowman et al. 2016): of a spoken answer its codes, so that the next one is read from the text;
+    of a written one its words, so that the next one is heard. Otherwise both are recognised from sentences that were
+    learnt by heart.
     """
 
     def __init__(
@@ -317,5 +318,8 @@ class Packer:
         if self.forgetting is None:
             return torch.ones(len(tokens))
         share, draw, speech = self.forgetting.uniform(0, MOST_FORGOTTEN), self.forgetting.random, self.prompt.speech_ids
-        hidden = [wanted and token in speech and draw() < share for token, wanted in zip(tokens, mask, strict=True)]
+        answer = {token for token, wanted in zip(tokens, mask, strict=True) if wanted}
+        spoken = any(token in speech for token in answer)
+        forgotten = {token for token in answer if (token in speech if spoken else token not in self.prompt.marker_ids)}
+        hidden = [wanted and token in forgotten and draw() < share for token, wanted in zip(tokens, mask, strict=True)]
         return 1.0 - torch.tensor(hidden, dtype=torch.float32)

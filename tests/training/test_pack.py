@@ -158,18 +158,22 @@ def test_the_guide_teaches_the_layers_below_it_alone(prompt: PromptFormat) -> No
     assert all(p.grad is None for p in model.parameters()) and guide.head.weight.grad is not None
 
 
-def test_forgetting_hides_spoken_answers_alone_and_changes_no_label(prompt: PromptFormat) -> None:
+@pytest.mark.parametrize("mixture", [Mixture(chain=1, tts=1), Mixture(stt=1, mt=1, plan=1)])
+def test_forgetting_hides_codes_or_words_of_answers_and_changes_no_label(
+    prompt: PromptFormat, mixture: Mixture
+) -> None:
     def batch(forgetting: random.Random | None) -> Packed:
         made = Packer(prompt, rows=4, length=256, separators=2, speech_weight=0.5, forgetting=forgetting)
-        return made.batch(PairSource(make_rows(), seed=6), Mixture(chain=1, tts=1))
+        return made.batch(PairSource(make_rows(), seed=6), mixture)
 
     whole, partly = batch(None), batch(random.Random(0))
     assert torch.equal(whole.ids, partly.ids) and torch.equal(whole.labels, partly.labels)
     hidden = (whole.keep == 1) & (partly.keep == 0)
     assert hidden.any()
     answered = torch.roll(whole.labels, 1, dims=1)  # labels stand one place before what they predict
-    assert all(int(token) in prompt.speech_ids for token in whole.ids[hidden])
     assert torch.equal(whole.ids[hidden], answered[hidden])
+    assert all((int(token) in prompt.speech_ids) == bool(mixture.chain) for token in whole.ids[hidden])
+    assert not set(whole.ids[hidden].tolist()) & {prompt.end_of_turn, *prompt.marker_ids}
 
 
 def test_a_large_template_does_not_drown_a_small_one() -> None:
