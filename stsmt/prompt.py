@@ -20,7 +20,8 @@ Where `prompt.json` has cues, tokens that name phones, the model says to itself 
 in words (Défossez et al. 2024, "inner monologue"). All speech of an answer is preceded by its *reading*, all of its
 phones (in direct translation the only plan, as in Translatotron 2, Jia et al. 2022); and within the speech a cue names
 the phone to be spoken next where the phone before it begins, so that the model never loses its place. The cues of
-speech after a reading come in its order (`Sampling.script`).
+speech after a reading come in its order (`Sampling.script`). Where the cues are for hearing, too, what is heard is
+written down in phones before anything else (*hearing*), between the transcript's marker and the cue of silence.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +38,8 @@ from stsmt.errors import UserError
 
 Language = Literal["ja", "en"]
 LANGUAGES: tuple[Language, ...] = ("ja", "en")
-Field = Literal["transcript", "translation", "reading", "speech"]
+Field = Literal["hearing", "transcript", "translation", "reading", "speech"]
+HEARD: tuple[Field, ...] = ("hearing", "transcript")
 SILENCE = "sil"
 Cue = tuple[int, str]  # before which code, and the name of the phone that follows the one spoken from there on
 
@@ -87,7 +89,7 @@ class Example:
     `source_*` is what the user gives, `target_*` what is asked for; languages belong to the same sides. For STT the
     answer is `source_text`; for TTS and MT the request holds `source_text`. TTS speaks its text, so both of its
     languages are the same and `target_text` stays None. `codes` are codec codes, not token ids; the cues of the target
-    come in order.
+    come in order. `source_phones` are names of cues.
     """
 
     task: Task
@@ -97,6 +99,7 @@ class Example:
     voice: str | None = None
     source_text: str | None = None
     source_codes: tuple[int, ...] | None = None
+    source_phones: tuple[str, ...] = ()
     target_text: str | None = None
     target_codes: tuple[int, ...] | None = None
     target_cues: tuple[Cue, ...] = ()
@@ -132,14 +135,15 @@ class Phase:
 
 
 def answer_fields(task: Task, mode: Mode) -> tuple[Field, ...]:
-    """The fields of an answer in the order in which they are generated; "reading" only where there are cues."""
+    """The fields of an answer in the order in which they are generated; "hearing" and "reading" only where there are
+    cues for them."""
     if task is Task.STT:
-        return ("transcript",)
+        return ("hearing", "transcript")
     if task is Task.MT:
         return ("translation",)
-    if task is Task.TTS or mode is Mode.DIRECT:
+    if task is Task.TTS:
         return ("reading", "speech")
-    return ("transcript", "translation", "reading", "speech")
+    return ("hearing", "reading", "speech") if mode is Mode.DIRECT else (*HEARD, "translation", "reading", "speech")
 
 
 class PromptFormat:
@@ -170,6 +174,7 @@ class PromptFormat:
             cues = data.get("cues", {"names": []})
             self._cue_ids = {name: self._special(cues["token"].format(name=name)) for name in cues["names"]}
             self._reading_start = self._cue_ids[SILENCE] if self._cue_ids else None
+            self._hears = bool(self._cue_ids and cues.get("hearing"))
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
@@ -217,12 +222,14 @@ class PromptFormat:
         return range(self.speech_offset, self.speech_offset + self.codebook_size)
 
     def _fields(self, example: Example) -> list[Field]:
-        return [field for field in answer_fields(example.task, example.mode) if field != "reading" or self._cues]
+        missing = {"hearing": not self._hears, "reading": not self._cues}
+        return [field for field in answer_fields(example.task, example.mode) if not missing.get(field)]
 
     @cached_property
     def _allowed(self) -> dict[Field, tuple[range, ...]]:
-        text = self.text_ids
-        return {"transcript": text, "translation": text, "reading": self.cue_ids, "speech": self.spoken_ids}
+        text, phones = self.text_ids, ranges_of(self._cues.keys() - {self._reading_start})
+        texts: dict[Field, tuple[range, ...]] = {"transcript": text, "translation": text}
+        return {**texts, "hearing": phones, "reading": self.cue_ids, "speech": self.spoken_ids}
 
     @cached_property
     def cue_ids(self) -> tuple[range, ...]:
@@ -324,19 +331,21 @@ class PromptFormat:
     def _opening(self, field: Field, example: Example) -> int:
         if field == "speech":
             return self._speech_start
-        if field == "reading":
+        if field == "reading" or (field == "transcript" and self._hears):
             assert self._reading_start is not None
             return self._reading_start
-        language = example.source_language if field == "transcript" else example.target_language
-        return self._markers[field, language]
+        if field == "translation":
+            return self._markers[field, example.target_language]
+        return self.transcript_marker(example.source_language)
 
     def render_answer(self, example: Example) -> list[int]:
         """Ids of the answer, its end marker included. Every field of the task must be present, but an answer may lack
         the codes: then it is cut before its speech."""
         ids: list[int] = []
         for field in self._fields(example):
-            if field == "reading":
-                ids += [self._opening(field, example), *(self._cue_ids[name] for _, name in example.target_cues)]
+            if field in ("hearing", "reading"):
+                names = example.source_phones if field == "hearing" else [name for _, name in example.target_cues]
+                ids += [self._opening(field, example), *(self._cue_ids[name] for name in names)]
             elif field == "speech":
                 if example.target_codes is None:
                     return ids
@@ -396,6 +405,10 @@ class PromptFormat:
         position = 0
         while position < len(ids):
             opening, position = ids[position], position + 1
+            if self._hears and fields.get(opening, ("",))[0] == "transcript":
+                example, position = self._read_hearing(example, fields[opening][1], ids, position)
+                if example.task is Task.STS and example.mode is Mode.DIRECT:
+                    continue
             closing = self.marker_ids | self._cues.keys() if opening in fields else self.marker_ids
             stop = next((i for i in range(position, len(ids)) if ids[i] in closing), len(ids))
             body = ids[position:stop]
@@ -414,6 +427,15 @@ class PromptFormat:
                 example = replace(example, target_text=self.decode_text(body))
             position = stop
         return example
+
+    def _read_hearing(self, example: Example, language: Language, ids: list[int], start: int) -> tuple[Example, int]:
+        """The example with the phones from `start` on, and where what follows them begins."""
+        stop = next((i for i in range(start, len(ids)) if ids[i] == self._reading_start), len(ids))
+        if any(id not in self._cues for id in ids[start:stop]):
+            raise ValueError("text ids inside what is heard")
+        phones = tuple(self._cues[id] for id in ids[start:stop])
+        keeps = example.task is Task.STS and example.mode is Mode.DIRECT  # there, silence opens the reading
+        return replace(example, source_language=language, source_phones=phones), stop if keeps else stop + 1
 
     def _separate(self, ids: Sequence[int]) -> tuple[tuple[int, ...], tuple[Cue, ...]]:
         places = [i for i, token in enumerate(ids) if token in self._cues]

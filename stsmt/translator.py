@@ -19,7 +19,7 @@ from stsmt.codec import Codec, decode_stream, load_codec
 from stsmt.errors import UserError
 from stsmt.health import REPEAT_LIMIT, SILENCE_LIMIT, Health, expected_seconds, measure_codes, measure_text
 from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
-from stsmt.prompt import Example, Language, Phase, PromptFormat, Task, other_language
+from stsmt.prompt import HEARD, Example, Language, Phase, PromptFormat, Task, other_language
 from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing, check_request, with_target
 from stsmt.stopwatch import Stopwatch
 from stsmt.text import LANGUAGE_NAMES, normalise_for_display
@@ -184,7 +184,7 @@ class _Run:
         for phase in prompt.phases(example):
             if phase.is_speech:
                 yield from self._speak(ids, phase, seconds, start)
-            elif phase.field == "reading":
+            elif phase.field in ("hearing", "reading"):
                 self._read(ids, phase, cap)
             else:
                 text = yield from self._write(ids, phase, cap)
@@ -203,7 +203,7 @@ class _Run:
         return self._text(kept.ids)
 
     def _read(self, ids: list[int], phase: Phase, cap: int) -> None:
-        """Find out how the text is pronounced."""
+        """Find out what phones are heard, or how the text is pronounced."""
         for retry, attempt in enumerate(self._attempts(ids, phase, cap)):
             deque(self.watch.timed("generate", attempt), maxlen=0)
             kept = attempt.finished(phase, retry)
@@ -321,9 +321,9 @@ class _Run:
         )
 
     def _confidence(self) -> float | None:
-        """Of the transcripts if there are any, else of what else was written."""
-        written = [made for made in self.fields if made.phase.field in ("transcript", "translation")]
-        heard = [made for made in written if made.phase.field == "transcript"] or written
+        """Of what is heard and its transcripts if there are any, else of what else was written."""
+        heard = [made for made in self.fields if made.phase.field in HEARD]
+        heard = heard or [made for made in self.fields if made.phase.field == "translation"]
         tokens = sum(made.token_count for made in heard)
         return math.exp(sum(made.log_probability for made in heard) / tokens) if tokens else None
 

@@ -1,6 +1,7 @@
 """One file owns the prompt format; what it renders it reads back."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stsmt.errors import UserError
-from stsmt.prompt import Example, Language, Mode, PromptFormat, Task, answer_fields, other_language
+from stsmt.prompt import SILENCE, Example, Language, Mode, PromptFormat, Task, answer_fields, other_language
 from tests.tiny import CODEBOOK_SIZE, CUES, prompt_data, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 PROMPT = PromptFormat(prompt_data(), TOKENIZER, CODEBOOK_SIZE)
+HEARING = PromptFormat(prompt_data(hearing=True), TOKENIZER, CODEBOOK_SIZE)
+FORMATS = st.sampled_from([PROMPT, HEARING])
 VOICES: dict[Language, list[str | None]] = {"ja": [None, "mei", "mei-low"], "en": [None, "slt", "awb"]}
 
 controls = st.sampled_from(["<|im_end|>", "<|s_3|>", "<|speech_start|>", "<|transcript_ja|>", "<|im_start|>user\n"])
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | controls
+phones = st.lists(st.sampled_from([name for name in CUES if name != SILENCE]), max_size=8).map(tuple)
 codes = st.lists(st.integers(0, CODEBOOK_SIZE - 1), max_size=20).map(tuple)
 
 
@@ -27,7 +31,8 @@ def examples(draw: st.DrawFn) -> Example:
     target: Language = draw(st.sampled_from(["ja", "en"]))
     source = other_language(target) if task in (Task.STS, Task.MT) else target
     if task is Task.STT:
-        return Example(task, source, target, source_text=draw(texts), source_codes=draw(codes))
+        heard = {"source_codes": draw(codes), "source_phones": draw(phones)}
+        return Example(task, source, target, source_text=draw(texts), **heard)
     if task is Task.MT:
         return Example(task, source, target, source_text=draw(texts), target_text=draw(texts))
     voice, made = draw(st.sampled_from(VOICES[target])), draw(codes)
@@ -35,30 +40,31 @@ def examples(draw: st.DrawFn) -> Example:
     cues = tuple((place, draw(st.sampled_from(CUES))) for place in places)
     if task is Task.TTS:
         return Example(task, source, target, voice=voice, source_text=draw(texts), target_codes=made, target_cues=cues)
-    spoken = {"source_codes": draw(codes), "target_codes": made, "target_cues": cues}
+    heard = {"source_codes": draw(codes), "source_phones": draw(phones)}
     written = {"source_text": draw(texts), "target_text": draw(texts)} if mode is Mode.CHAIN else {}
-    return Example(task, source, target, mode, voice, **spoken, **written)
+    return Example(task, source, target, mode, voice, **heard, **written, target_codes=made, target_cues=cues)
 
 
-@given(examples())
-def test_parse_inverts_render(example: Example) -> None:
-    assert PROMPT.parse(PROMPT.render(example).ids) == example
+@given(examples(), FORMATS)
+def test_parse_inverts_render(example: Example, form: PromptFormat) -> None:
+    known = example if form is HEARING else replace(example, source_phones=())
+    assert form.parse(form.render(example).ids) == known
 
 
-@given(examples())
-def test_the_loss_covers_exactly_the_answer(example: Example) -> None:
-    rendered = PROMPT.render(example)
-    prompt = PROMPT.render_prompt(example)
+@given(examples(), FORMATS)
+def test_the_loss_covers_exactly_the_answer(example: Example, form: PromptFormat) -> None:
+    rendered = form.render(example)
+    prompt = form.render_prompt(example)
     assert rendered.ids[: len(prompt)] == prompt
     assert rendered.loss_mask == [0] * len(prompt) + [1] * (len(rendered.ids) - len(prompt))
-    assert rendered.ids[-1] == PROMPT.end_of_turn
+    assert rendered.ids[-1] == form.end_of_turn
 
 
-@given(examples())
-def test_generating_phase_by_phase_gives_the_rendered_answer(example: Example) -> None:
-    answer = PROMPT.render_answer(example)
+@given(examples(), FORMATS)
+def test_generating_phase_by_phase_gives_the_rendered_answer(example: Example, form: PromptFormat) -> None:
+    answer = form.render_answer(example)
     built: list[int] = []
-    for phase in PROMPT.phases(example):
+    for phase in form.phases(example):
         begin = len(built) + len(phase.opening)
         body = answer[begin : answer.index(phase.end, begin)]
         assert all(any(token in ids for ids in phase.allowed) for token in body)
@@ -66,6 +72,8 @@ def test_generating_phase_by_phase_gives_the_rendered_answer(example: Example) -
             assert tuple(PROMPT.codes_of(body)) == example.target_codes
         elif phase.field == "reading":
             assert len(body) == len(example.target_cues)
+        elif phase.field == "hearing":
+            assert len(body) == len(example.source_phones)
         else:
             text = example.source_text if phase.field == "transcript" else example.target_text
             assert body == PROMPT.encode_text(text or "")
@@ -74,12 +82,14 @@ def test_generating_phase_by_phase_gives_the_rendered_answer(example: Example) -
     assert built == answer[: len(built)]
 
 
-@given(examples(), st.data())
-def test_damaged_conversations_raise_value_error_or_parse(example: Example, data: st.DataObject) -> None:
-    ids = PROMPT.render(example).ids
+@given(examples(), FORMATS, st.data())
+def test_damaged_conversations_raise_value_error_or_parse(
+    example: Example, form: PromptFormat, data: st.DataObject
+) -> None:
+    ids = form.render(example).ids
     cut = data.draw(st.integers(0, len(ids) - 1))
     try:
-        PROMPT.parse(ids[:cut])
+        form.parse(ids[:cut])
     except ValueError:
         return
 
@@ -116,10 +126,10 @@ def test_a_prompt_file_that_cannot_be_read_is_refused(tmp_path: Path, content: s
 
 
 def test_the_fields_follow_from_task_and_mode() -> None:
-    assert answer_fields(Task.STS, Mode.CHAIN) == ("transcript", "translation", "reading", "speech")
+    assert answer_fields(Task.STS, Mode.CHAIN) == ("hearing", "transcript", "translation", "reading", "speech")
     assert answer_fields(Task.TTS, Mode.CHAIN) == ("reading", "speech")
-    assert answer_fields(Task.STS, Mode.DIRECT) == ("reading", "speech")
-    assert answer_fields(Task.STT, Mode.CHAIN) == ("transcript",)
+    assert answer_fields(Task.STS, Mode.DIRECT) == ("hearing", "reading", "speech")
+    assert answer_fields(Task.STT, Mode.CHAIN) == ("hearing", "transcript")
     assert answer_fields(Task.MT, Mode.CHAIN) == ("translation",)
 
 
@@ -147,6 +157,17 @@ def test_a_checkpoint_without_cues_speaks_without_a_reading() -> None:
     assert plain.parse(plain.render(example).ids) == Example(
         Task.TTS, "en", "en", source_text="hello", target_codes=(1, 2)
     )
+
+
+def test_phones_are_heard_after_the_language_and_before_the_first_word() -> None:
+    example = Example(Task.STT, "ja", "ja", source_text="駅", source_codes=(1,), source_phones=("ja:a", "ja:a"))
+    assert [phase.field for phase in PROMPT.phases(example)] == ["transcript"]
+    hearing, transcript = HEARING.phases(example)
+    assert hearing.opening == [HEARING.transcript_marker("ja")] and transcript.opening == [hearing.end]
+    assert not any(hearing.end in ids for ids in hearing.allowed)
+    words = len(HEARING.encode_text("駅"))
+    assert HEARING.render_answer(example)[1:3] == [HEARING.render_answer(example)[1]] * 2
+    assert len(HEARING.render_answer(example)) == 1 + 2 + 1 + words + 1
 
 
 def test_cues_without_silence_are_refused() -> None:

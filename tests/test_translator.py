@@ -21,6 +21,7 @@ from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 PROMPT = PromptFormat(prompt_data(), TOKENIZER, CODEBOOK_SIZE)
+HEARING = PromptFormat(prompt_data(hearing=True), TOKENIZER, CODEBOOK_SIZE)
 CUES = range(PROMPT.speech_ids.stop, len(TOKENIZER))
 READING = (CUES[1], CUES[2], CUES[0])
 CODES = tuple(np.random.default_rng(0).permutation(CODEBOOK_SIZE).tolist())
@@ -126,6 +127,18 @@ def test_each_phase_continues_the_ids_before_it_and_allows_only_its_own_kind() -
     assert text.temperature == reading.temperature == 0 and speech.temperature > 0
     assert text.allowed == PROMPT.text_ids and reading.allowed == (CUES,) and speech.allowed == PROMPT.spoken_ids
     assert prompts[0][-1] == PROMPT.transcript_marker("ja")
+
+
+def test_what_is_heard_is_written_in_phones_before_its_transcript() -> None:
+    heard = (CUES[1], CUES[2], CUES[1])
+    translator = Translator(ScriptedLM(heard, *CHAIN), HEARING, ScriptedCodec(), "scripted", "r1")
+    result = translator.run(STS)
+    assert (result.transcript, result.translation, result.codes) == CHAIN
+    assert result.confidence == pytest.approx(0.97) and result.health.end_reached
+    (before, hearing), (after, text), *_ = calls(translator)
+    assert before[-1] == HEARING.transcript_marker("ja") and after == [*before, *heard, hearing.stop]
+    assert hearing.temperature == 0 and text.allowed == HEARING.text_ids
+    assert not any(hearing.stop in ids for ids in hearing.allowed)
 
 
 def test_speech_follows_the_reading_and_a_reading_without_end_is_not_followed() -> None:

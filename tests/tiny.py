@@ -18,7 +18,7 @@ SENTENCES = (
 )
 
 
-def prompt_data() -> dict[str, Any]:
+def prompt_data(hearing: bool = False) -> dict[str, Any]:
     """A `prompt.json` with everything that the format names."""
     names = {"ja": "Japanese", "en": "English"}
     system = {"stt": "Transcribe the speech."}
@@ -41,7 +41,7 @@ def prompt_data() -> dict[str, Any]:
             "translation": {key: f"<|translation_{key}|>" for key in names},
         },
         "speech_token": "<|s_{code}|>",
-        "cues": {"token": "<|cue_{name}|>", "names": list(CUES)},
+        "cues": {"token": "<|cue_{name}|>", "names": list(CUES), "hearing": hearing},
         "voices": {name: {"language": language, "token": f"<|voice_{name}|>"} for name, language in voices.items()},
         "default_voices": {"ja": "mei", "en": "slt"},
     }

@@ -147,9 +147,10 @@ def make_example(
     heard = source["augmented"] if source.get("augmented") is not None and rng.random() < 0.5 else source["codes"]
     if jitter is not None:
         heard = jitter(heard, rng).tolist()
-    said, asked = source["language"], target["language"]
+    said, asked, phones = source["language"], target["language"], phones_of(source)
     if task == "stt":
-        return Example(Task.STT, said, said, source_text=source["text"], source_codes=tuple(heard))
+        known = {"source_text": source["text"], "source_codes": tuple(heard), "source_phones": phones}
+        return Example(Task.STT, said, said, **known)
     if task == "mt":
         return Example(Task.MT, said, asked, source_text=source["text"], target_text=target["text"])
     voice, codes, cues = target["voice"], tuple(target["codes"]), cues_of(target)
@@ -157,13 +158,18 @@ def make_example(
         text = target["text"]
         return Example(Task.TTS, asked, asked, voice=voice, source_text=text, target_codes=codes, target_cues=cues)
     mode = Mode.CHAIN if task == "chain" else Mode.DIRECT
-    spoken = None if task == "plan" else codes
-    return Example(Task.STS, said, asked, mode, voice, source["text"], tuple(heard), target["text"], spoken, cues)
+    spoken, texts = None if task == "plan" else codes, (source["text"], target["text"])
+    return Example(Task.STS, said, asked, mode, voice, texts[0], tuple(heard), phones, texts[1], spoken, cues)
+
+
+def phones_of(row: Utterance) -> tuple[str, ...]:
+    """The names of an utterance's phones."""
+    return tuple(cue_name(row["language"], phone) for phone in row["phones"].split())
 
 
 def cues_of(row: Utterance) -> tuple[Cue, ...]:
     """The cues of an utterance: at 0 and wherever a phone begins, the name of the next; all at 0 if it has none."""
-    names = [*(cue_name(row["language"], phone) for phone in row["phones"].split()), SILENCE]
+    names = (*phones_of(row), SILENCE)
     return tuple(zip(row["cues"] or [0] * len(names), names, strict=True))
 
 

@@ -41,7 +41,7 @@ def prompt_data() -> dict[str, Any]:
         "turns": TURNS,
         "markers": MARKERS,
         "speech_token": "<|s_{code}|>",
-        "cues": {"token": "<|cue_{name}|>", "names": cue_names()},
+        "cues": {"token": "<|cue_{name}|>", "names": cue_names(), "hearing": True},
         "voices": {v.name: {"language": v.language, "token": f"<|voice_{v.name}|>"} for v in targets},
         "default_voices": DEFAULT_VOICES,
         "sampling": SAMPLING,
@@ -104,11 +104,13 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 
 def upgrade(folder: Path, codebook_size: int) -> None:
-    """Give an older checkpoint what it lacks of speech tokens and cues."""
-    data = {"cues": prompt_data()["cues"]} | read_prompt(folder)
+    """Give an older checkpoint what it lacks of speech tokens and cues, and let it write down what it hears."""
+    before = read_prompt(folder)
+    data = before | {"cues": prompt_data()["cues"] | before.get("cues", {}) | {"hearing": True}}
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     if add_speech(tokenizer, data, codebook_size):
         tokenizer.save_pretrained(folder)
+    if data != before:
         save_prompt(folder, data)
 
 

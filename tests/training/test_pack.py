@@ -9,7 +9,7 @@ import torch
 
 from stsmt.checkpoint import read_prompt
 from stsmt.prompt import PromptFormat, Task
-from tests.tiny import CODEBOOK_SIZE, tiny_lm, tiny_tokenizer
+from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_lm, tiny_tokenizer
 from tests.training.corpus import make_rows
 from training.guide import PhoneGuide, PhoneLabels
 from training.pack import IGNORE, ByTemplate, Item, Mixture, Packed, Packer, PairSource, make_example
@@ -105,6 +105,19 @@ def test_what_is_spoken_is_told_its_phones_one_ahead(prompt: PromptFormat) -> No
     names = [f"{language}:a", f"{language}:i", f"{language}:u", "sil"]
     assert example.target_cues == tuple(zip([0, 2, 5, 8], names, strict=True))
     assert prompt.parse(prompt.render(example).ids).target_cues == example.target_cues
+
+
+def test_phones_are_heard_before_words_and_before_a_direct_answer() -> None:
+    tokenizer = tiny_tokenizer()
+    hearing = PromptFormat(prompt_data(hearing=True), tokenizer, CODEBOOK_SIZE)
+    for task in ("stt", "chain", "direct", "plan"):
+        example = PairSource(make_rows(), seed=7).draw(task)
+        phones = tuple(f"{example.source_language}:{phone}" for phone in "aiu")
+        assert example.source_phones == phones
+        item = packer(hearing).render(example)
+        assert item.ids[item.mask.index(1)] == hearing.transcript_marker(example.source_language)
+        if task != "plan":  # cut before its speech
+            assert hearing.parse(item.ids).source_phones == phones
 
 
 def test_what_has_no_cues_is_never_a_target() -> None:
