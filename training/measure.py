@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from stsmt.audio import Audio
-from stsmt.prompt import LANGUAGES, Example, Field, Language, Mode, Task, other_language
+from stsmt.lm import LM, Sampling
+from stsmt.prompt import HEARD, LANGUAGES, Example, Field, Language, Mode, PromptFormat, Task, other_language
 from stsmt.requests import Request, Result
 from stsmt.translator import Translator
 from training.fidelity import fidelity
@@ -198,7 +201,8 @@ def _plain(result: Result) -> Record:
 
 
 def _routing(trial: _Trial) -> Record:
-    """Which field would the model open by itself, with the openings of all tasks to choose from?"""
+    """Which field would the model open by itself, with the openings of all tasks to choose from; and after what it
+    has heard, would it write words (STT, chain) or plan phones (direct)?"""
     item, prompt, lm = trial.item, trial.bench.translator.prompt, trial.bench.translator.lm
     openings: dict[int, Field] = {}
     for language in LANGUAGES:
@@ -211,11 +215,27 @@ def _routing(trial: _Trial) -> Record:
         scores = lm.next_log_probabilities(prompt.render_prompt(example), list(openings))
         chosen = max(zip(scores, openings, strict=True))[1]
         # A transcript in the other language is routed well and heard wrong: that is counted apart.
-        right = openings[chosen] == expected.field if expected.field == "transcript" else chosen == expected.opening[0]
+        heard = expected.field in HEARD
+        right = openings[chosen] == expected.field if heard else chosen == expected.opening[0]
+        if right and expected.field == "hearing":
+            right = goes_on(lm, prompt, example)
         found["routed"][f"{example.task}.{example.mode}" if example.task is Task.STS else str(example.task)] = right
         if example.task is Task.STT:
             found["identified"] = chosen == expected.opening[0]
     return found
+
+
+def goes_on(lm: LM, prompt: PromptFormat, example: Example) -> bool:
+    """After the phones that it hears, is the field most probable that was asked for?"""
+    hearing, asked = prompt.phases(example)[:2]
+    ids = [*prompt.render_prompt(example), *hearing.opening]
+    cap = len(example.source_codes or ()) + 1
+    heard = [token.id for token in lm.generate(ids, Sampling(hearing.allowed, hearing.end, cap))]
+    if heard[-1] != hearing.end:
+        return False
+    words, phones = ([id for ids in kind for id in ids] for kind in (prompt.text_ids, prompt.cue_ids))
+    scores = np.exp(lm.next_log_probabilities([*ids, *heard], [*words, *phones]))
+    return bool(scores[: len(words)].sum() > scores[len(words) :].sum()) == asked.is_text
 
 
 def _examples(language: Language, text: str, codes: tuple[int, ...] = ()) -> list[Example]:

@@ -11,8 +11,10 @@ import pytest
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
-from stsmt.prompt import Language
+from stsmt.lm import Sampling, Token
+from stsmt.prompt import Example, Language, Mode, PromptFormat, Task
 from stsmt.translator import Translator
+from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
 from training import evaluate
 from training.evaluate import (
     MAIN,
@@ -28,7 +30,7 @@ from training.evaluate import (
     run,
     spread,
 )
-from training.measure import PARTS, Bench, HeldOutSet, Item, measure
+from training.measure import PARTS, Bench, HeldOutSet, Item, goes_on, measure
 from training.phrasebook.grammar import Phrase
 from training.summary import MEASURES, summarise
 
@@ -135,6 +137,31 @@ def test_every_part_is_measured_and_is_plain_data(record: dict[str, Any]) -> Non
     assert record["parts"]["chain"]["heard"] == WORDS["ja"]
     assert record["parts"]["tts"]["heard"] == WORDS["en"]
     assert set(record["parts"]["routing"]["routed"]) == {"STT", "STS.chain", "STS.direct", "MT", "TTS"}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("wordy", [True, False])
+def test_after_what_it_hears_the_field_that_was_asked_for_comes(wordy: bool, ends: bool) -> None:
+    prompt = PromptFormat(prompt_data(hearing=True), tiny_tokenizer(), CODEBOOK_SIZE)
+
+    class Hearing:
+        """Hears one phone, then knows what comes next."""
+
+        def generate(self, ids: list[int], sampling: Sampling) -> list[Token]:
+            assert ids[-1] == prompt.transcript_marker("en")
+            return [Token(sampling.allowed[0][0], 0.0), *([Token(sampling.stop, 0.0)] if ends else [])]
+
+        def next_log_probabilities(self, ids: list[int], candidates: list[int]) -> list[float]:
+            likely = prompt.encode_text("t")[0] if wordy else prompt.cue_ids[0][1]
+            return [0.0 if id == likely else -99.0 for id in candidates]
+
+    for example, asks_words in (
+        (Example(Task.STT, "en", "en", source_codes=(1, 2)), True),
+        (Example(Task.STS, "en", "ja", Mode.CHAIN, source_codes=(1, 2)), True),
+        (Example(Task.STS, "en", "ja", Mode.DIRECT, source_codes=(1, 2)), False),
+    ):
+        lm: Any = Hearing()
+        assert goes_on(lm, prompt, example) == (ends and wordy == asks_words)
 
 
 def test_a_failing_part_is_kept_as_a_wrong_answer(bench: Bench) -> None:
