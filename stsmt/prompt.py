@@ -357,9 +357,12 @@ class PromptFormat:
         return [*ids, self.end_of_turn]
 
     def render(self, example: Example) -> Rendered:
-        """A whole training conversation and the mask of its answer."""
+        """A whole training conversation and the mask of its answer. Where there is no sound, phones are not heard but
+        given, and not learnt."""
         prompt, answer = self.render_prompt(example), self.render_answer(example)
-        return Rendered(prompt + answer, [0] * len(prompt) + [1] * len(answer))
+        silent = self._hears and example.source_codes == () and "hearing" in self._fields(example)
+        given = len(prompt) + (2 + len(example.source_phones) if silent else 0)  # with the marks around them
+        return Rendered(prompt + answer, [0] * given + [1] * (len(prompt) + len(answer) - given))
 
     # -- parse ---------------------------------------------------------------------------------------------------
 

@@ -56,7 +56,10 @@ def test_the_loss_covers_exactly_the_answer(example: Example, form: PromptFormat
     rendered = form.render(example)
     prompt = form.render_prompt(example)
     assert rendered.ids[: len(prompt)] == prompt
-    assert rendered.loss_mask == [0] * len(prompt) + [1] * (len(rendered.ids) - len(prompt))
+    given = len(prompt)
+    if form is HEARING and example.source_codes == ():  # phones that nobody said
+        given += 1 + len(example.source_phones) + 1
+    assert rendered.loss_mask == [0] * given + [1] * (len(rendered.ids) - given)
     assert rendered.ids[-1] == form.end_of_turn
 
 

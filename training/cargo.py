@@ -23,12 +23,13 @@ import torch
 from tqdm import tqdm
 
 from stsmt.errors import UserError
+from training.pack import PHONES_FILE
 from training.speech import list_shards, read_shard, write_opus
 
 PIECE_BYTES = 16 * 2**20
 LIST = "cargo.json"
 DONE = ("codes.done", "joint.done", "encoder.done", "new-codes.done", "judge.done", "speech/done")
-USUAL = ("codes.parquet", "cues.parquet", "lm", "codec", *DONE)
+USUAL = ("codes.parquet", "cues.parquet", PHONES_FILE, "lm", "codec", *DONE)
 
 
 def pack(work: Path, out: Path, parts: Iterable[str], *, speech_bytes: int = 0, piece_bytes: int = PIECE_BYTES) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stsmt.errors import UserError
+from training.pack import PHONES_FILE
 
 SHARES = {"codec": 0.20, "encoder": 0.12, "decoder": 0.08, "judge": 0.10, "lm": 0.50}  # of the training minutes
 GPU_ROWS = 64  # rows of a batch that keep a GPU busy
@@ -57,6 +58,7 @@ class Plan:
             Stage(
                 "speech", self.work / "speech" / "done", ["training.synthesise", *work, "--phrases", str(self.phrases)]
             ),
+            Stage("phones", self.work / PHONES_FILE, ["training.pronounce", *work]),
             Stage("codec", self.work / "joint.done", [*codec, "--minutes", minutes["codec"]]),
             Stage("codes", self.work / "codes.done", codes),
             Stage("cues", self.work / "cues.parquet", ["training.align", *work]),
@@ -70,7 +72,7 @@ class Plan:
         return [stage for stage in found if not self.only or stage.name in self.only]
 
 
-STAGES = ("speech", "codec", "codes", "cues", "encoder", "new-codes", "judge", "lm", "decoder", "export")
+STAGES = ("speech", "phones", "codec", "codes", "cues", "encoder", "new-codes", "judge", "lm", "decoder", "export")
 
 
 def run(plan: Plan) -> None:

@@ -39,7 +39,7 @@ class PhoneLabels:
 
     def find(self, prompt: PromptFormat, example: Example, ids: Sequence[int]) -> list[Span]:
         """The span of the speech that is heard in a rendered example, if its text is known."""
-        if example.source_codes is None or example.source_text is None:
+        if not example.source_codes or example.source_text is None:
             return []
         start, stop = speech_runs(prompt, ids)[0]
         labels = self._numbers[example.source_language, example.source_text]

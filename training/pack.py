@@ -34,9 +34,10 @@ from training.augment import CodeJitter
 from training.guide import PhoneLabels, Span
 from training.phrasebook.grammar import Phrase
 from training.speech import key_of
-from training.voices import VOICES
+from training.voices import VOICES, voices
 
 IGNORE = -100
+PHONES_FILE = "phones.parquet"  # sentences with their phones and without sound
 T = TypeVar("T")
 
 
@@ -54,8 +55,8 @@ SPOKEN = (*SAID, "plan")  # … or would be
 class Mixture:
     """How often each task is drawn (any positive weights).
 
-    `plan` is direct translation up to its reading: what is hard about it, at half of its length. `raw` is unlabelled
-    speech or text for pre-training.
+    `plan` is direct translation up to its reading: what is hard about it, at half of its length. `spell` is any task
+    from phones or to phones, without sound. `raw` is unlabelled speech or text for pre-training.
     """
 
     stt: float = 0.0
@@ -64,6 +65,7 @@ class Mixture:
     chain: float = 0.0
     direct: float = 0.0
     plan: float = 0.0
+    spell: float = 0.0
     raw: float = 0.0
 
     def blend(self, other: "Mixture", share: float) -> "Mixture":
@@ -93,28 +95,33 @@ class ByTemplate(Generic[T]):
 class PairSource:
     """Draws examples from the utterances of one split, seeded and by template.
 
-    `texts` are phrases without sound for text translation (the grammar has many more than were spoken). `jitter`
-    changes what is heard.
+    `texts` are phrases without sound for text translation (the grammar has many more than were spoken), `silent` are
+    rows with phones and without sound for `spell`. `jitter` changes what is heard.
     """
 
     def __init__(
-        self, rows: Sequence[Utterance], seed: int, texts: Sequence[Phrase] = (), jitter: CodeJitter | None = None
+        self,
+        rows: Sequence[Utterance],
+        seed: int,
+        texts: Sequence[Phrase] = (),
+        jitter: CodeJitter | None = None,
+        silent: Sequence[Utterance] = (),
     ) -> None:
         self.rng, self.jitter = random.Random(seed), jitter
         self.texts = ByTemplate((phrase.template, phrase) for phrase in texts)
-        self.by_phrase: dict[str, dict[Language, list[Utterance]]] = defaultdict(lambda: {"ja": [], "en": []})
-        for row in rows:
-            self.by_phrase[row["phrase"]][row["language"]].append(row)
-        whole = [sides for sides in self.by_phrase.values() if all(sides[x] for x in LANGUAGES)]
-        self.pairs = ByTemplate((sides["ja"][0]["template"], sides) for sides in whole)
-        said = [sides for sides in whole if any(row["cues"] for side in sides.values() for row in side)]
-        self.said = ByTemplate((sides["ja"][0]["template"], sides) for sides in said)
+        pairs = pair_up(rows)
+        self.pairs = by_template(pairs)
+        self.said = by_template(pair for pair in pairs if any(row["cues"] for side in pair.values() for row in side))
+        self.silent = by_template(pair_up([row | {"cues": None} for row in silent])) or self.pairs
 
     def draw(self, task: str) -> Example:
         """A random phrase in a random direction as an example of `task` (a field of `Mixture`)."""
         source_language = self.rng.choice(LANGUAGES)
         if task == "mt" and self.texts:
             return text_example(self.texts.draw(self.rng), source_language)
+        if task == "spell":
+            sides = self.silent.draw(self.rng)
+            return silent_example(sides[source_language][0], sides[other_language(source_language)][0], self.rng)
         pairs = self.said if task in SAID and self.said else self.pairs
         sides = pairs.draw(self.rng)
         source = self.rng.choice(sides[source_language])
@@ -126,6 +133,52 @@ class PairSource:
         sides = self.pairs.draw(self.rng)
         row = self.rng.choice(sides[self.rng.choice(LANGUAGES)])
         return (row["text"], None) if self.rng.random() < 0.3 else ("", tuple(row["codes"]))
+
+
+Pair = dict[Language, list[Utterance]]
+
+
+def pair_up(rows: Iterable[Utterance]) -> list[Pair]:
+    """The utterances of every phrase that there is in both languages."""
+    found: dict[str, Pair] = defaultdict(lambda: {"ja": [], "en": []})
+    for row in rows:
+        found[row["phrase"]][row["language"]].append(row)
+    return [pair for pair in found.values() if all(pair.values())]
+
+
+def by_template(pairs: Iterable[Pair]) -> ByTemplate[Pair]:
+    """Pairs in groups of their templates."""
+    return ByTemplate((pair["ja"][0]["template"], pair) for pair in pairs)
+
+
+MISHEARD = 0.06  # of the phones, in half of the examples
+
+
+def mishear(phones: Sequence[str], rng: random.Random) -> tuple[str, ...]:
+    """Phones as a tired listener has them: some are others of the same sentence, some are missing."""
+    share = rng.choice((0.0, MISHEARD))
+    kept = [rng.choice(phones) if rng.random() < share else phone for phone in phones if rng.random() > share / 2]
+    return tuple(kept or phones)
+
+
+def silent_example(source: Utterance, target: Utterance, rng: random.Random) -> Example:
+    """Spell, translate or plan from phones that are given, or say how a text is pronounced."""
+    said, asked = source["language"], target["language"]
+    if rng.random() < 0.5:  # spelling is the first step of most
+        heard = mishear(phones_of(source), rng)
+        return Example(Task.STT, said, said, source_text=source["text"], source_codes=(), source_phones=heard)
+    kind = rng.choice(("tts", Mode.CHAIN, Mode.DIRECT))
+    if kind == "tts":
+        voice, text = rng.choice(voices(said, "target")).name, source["text"]
+        return Example(Task.TTS, said, said, voice=voice, source_text=text, target_cues=cues_of(source))
+    known = (
+        rng.choice(voices(asked, "target")).name,
+        source["text"],
+        (),
+        mishear(phones_of(source), rng),
+        target["text"],
+    )
+    return Example(Task.STS, said, asked, Mode(kind), *known, target_cues=cues_of(target))
 
 
 def text_example(phrase: Phrase, source_language: Language) -> Example:
@@ -191,6 +244,12 @@ def read_aligned(work: Path, split: str) -> list[Utterance]:
     if any(key_of(row) not in cues for row in rows):
         raise UserError(f"{file} is missing or older than the codes; run python -m training.align --work {work} first.")
     return [row | {"cues": cues[key_of(row)]} for row in rows]
+
+
+def read_silent(work: Path) -> list[Utterance]:
+    """Rows of `work/phones.parquet`; none if `training.pronounce` has not been run."""
+    file = work / PHONES_FILE
+    return pq.read_table(file).to_pylist() if file.exists() else []
 
 
 @dataclass(frozen=True)

@@ -28,16 +28,27 @@ from training.augment import CodeJitter
 from training.budget import Budget
 from training.guide import PhoneGuide, PhoneLabels
 from training.optimiser import Optimisers
-from training.pack import IGNORE, Item, Mixture, Packed, Packer, PairSource, Utterance, in_range, read_aligned
+from training.pack import (
+    IGNORE,
+    Item,
+    Mixture,
+    Packed,
+    Packer,
+    PairSource,
+    Utterance,
+    in_range,
+    read_aligned,
+    read_silent,
+)
 from training.parallel import in_turn, join
 from training.phrasebook.grammar import phrases
 from training.tokenizer import build_tokenizer, save_tokenizer, upgrade
 
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
-LISTEN = Mixture(stt=3.0, mt=3.0, tts=1.5, chain=0.3)
-WHOLE = Mixture(stt=1.5, mt=1.5, tts=1.5, chain=3.0, direct=0.5, plan=1.5)
+LISTEN = Mixture(stt=3.0, mt=3.0, tts=1.5, chain=0.3, spell=2.0)
+WHOLE = Mixture(stt=1.5, mt=1.5, tts=1.5, chain=3.0, direct=0.5, plan=1.5, spell=2.0)
 # Short examples of text cost little; hearing, and the phones of what is said, are what is hard.
-SPEAK = Mixture(stt=4.5, mt=2.5, tts=2.0, chain=2.5, direct=0.3, plan=2.0)
+SPEAK = Mixture(stt=4.5, mt=2.5, tts=2.0, chain=2.5, direct=0.3, plan=2.0, spell=4.0)
 SCHEDULE = ((0.03, PRETRAIN), (0.03, LISTEN), (0.3, LISTEN), (0.42, WHOLE), (0.5, WHOLE), (0.6, SPEAK))
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.8  # a speech token's loss against a text token's: there are ten times as many
@@ -223,7 +234,7 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
     texts = [phrase for phrase in phrases(seed) if phrase.split == "train"]
     jitter = CodeJitter(Xcodec2Config.from_pretrained(work / "codec").quantization_levels)
     drawn = seed + budget.step + 10**6 * rank
-    source = PairSource(heard, drawn, texts, jitter)
+    source = PairSource(heard, drawn, texts, jitter, read_silent(work))
     separators = model.model.config.conv_L_cache - 1
     sizes = {"rows": rows, "length": LENGTH, "separators": separators, "speech_weight": SPEECH_WEIGHT}
     packer = Packer(prompt, **sizes, phones=labels, forgetting=random.Random(drawn))

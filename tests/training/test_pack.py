@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from stsmt.checkpoint import read_prompt
-from stsmt.prompt import PromptFormat, Task
+from stsmt.prompt import Mode, PromptFormat, Task
 from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_lm, tiny_tokenizer
 from tests.training.corpus import make_rows
 from training.guide import PhoneGuide, PhoneLabels
-from training.pack import IGNORE, ByTemplate, Item, Mixture, Packed, Packer, PairSource, make_example
+from training.pack import IGNORE, ByTemplate, Item, Mixture, Packed, Packer, PairSource, make_example, mishear
 from training.sft import SpeechLM, weighted_loss
+from training.voices import VOICES
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,36 @@ def test_phones_are_heard_before_words_and_before_a_direct_answer() -> None:
         assert item.ids[item.mask.index(1)] == hearing.transcript_marker(example.source_language)
         if task != "plan":  # cut before its speech
             assert hearing.parse(item.ids).source_phones == phones
+
+
+def test_spelling_starts_from_phones_that_are_given_and_learns_all_that_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.pack.voices", lambda language, _: [VOICES["mei" if language == "ja" else "slt"]])
+    hearing = PromptFormat(prompt_data(hearing=True), tiny_tokenizer(), CODEBOOK_SIZE)
+    silent = [{k: v for k, v in row.items() if k not in ("codes", "cues", "voice")} for row in make_rows(2)]
+    source, seen = PairSource(make_rows(), seed=0, silent=silent), set()
+    for _ in range(60):
+        example = source.draw("spell")
+        item, seen = packer(hearing).render(example), seen | {(example.task, example.mode)}
+        assert not set(item.ids[:-1]) & set(hearing.speech_ids)
+        answer = [token for token, wanted in zip(item.ids, item.mask, strict=True) if wanted]
+        if example.task is Task.STT:
+            assert answer == [*hearing.encode_text(example.source_text), hearing.end_of_turn]
+        elif example.mode is Mode.CHAIN and example.task is Task.STS:
+            words = hearing.encode_text(example.source_text)
+            assert answer[: len(words)] == words and len(answer) > len(words) + 2 + len(example.target_cues)
+        else:  # the reading alone; without a hearing before it, with its opening
+            assert len(answer) == len(example.target_cues) + (example.task is Task.TTS)
+    assert seen == {(Task.STT, Mode.CHAIN), (Task.TTS, Mode.CHAIN), (Task.STS, Mode.CHAIN), (Task.STS, Mode.DIRECT)}
+
+
+def test_some_phones_are_misheard_and_never_all_of_them() -> None:
+    phones = tuple(f"en:{phone}" for phone in "aiu" * 10)
+    heard = [mishear(phones, random.Random(seed)) for seed in range(40)]
+    assert any(one == phones for one in heard) and any(one != phones for one in heard)
+    assert all(len(phones) - 8 < len(one) <= len(phones) and set(one) <= set(phones) for one in heard)
+    assert mishear(("en:a",), random.Random(0))
 
 
 def test_what_has_no_cues_is_never_a_target() -> None:
