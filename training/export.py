@@ -23,6 +23,7 @@ from stsmt.audio import write_wav
 from stsmt.errors import UserError
 from stsmt.prompt import LANGUAGES
 from training.phrasebook.grammar import phrases
+from training.phrasebook.swaps import SWAPPED
 from training.tokenizer import DEFAULT_VOICES, prompt_data, save_prompt
 from training.voices import speak
 
@@ -80,8 +81,8 @@ def export(work: Path, assets: Path, seed: int, note: str = "") -> str:
 
 
 def export_codes(origin: Path, target: Path) -> None:
-    """Write the clean codes of the first takes of `SHIPPED_PHRASES` phrases, the templates in turn."""
-    table = pq.read_table(origin)
+    """Write the clean codes of the first takes of `SHIPPED_PHRASES` phrases, the templates in turn; no nonsense."""
+    table = pq.read_table(origin, filters=[("split", "!=", SWAPPED)])
     templates = dict(zip(table["phrase"].to_pylist(), table["template"].to_pylist(), strict=True))
     turns: Counter[str] = Counter()
     turn_of = {}

@@ -167,7 +167,7 @@ def silent_example(source: Utterance, target: Utterance, rng: random.Random) -> 
     if rng.random() < 0.5:  # spelling is the first step of most
         heard = mishear(phones_of(source), rng)
         return Example(Task.STT, said, said, source_text=source["text"], source_codes=(), source_phones=heard)
-    kind = rng.choice(("tts", Mode.CHAIN, Mode.DIRECT))
+    kind = rng.choice(("tts", Mode.CHAIN, Mode.DIRECT, Mode.DIRECT))  # the hardest twice
     if kind == "tts":
         voice, text = rng.choice(voices(said, "target")).name, source["text"]
         return Example(Task.TTS, said, said, voice=voice, source_text=text, target_cues=cues_of(source))

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from stsmt.prompt import LANGUAGES
 from training.pack import PHONES_FILE, ByTemplate
 from training.phrasebook.grammar import Phrase, phrases
+from training.phrasebook.swaps import swapped
 from training.voices import phones
 
 FIELDS = ("phrase", "template", "language", "text", "split", "phones")
@@ -45,9 +46,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
     parser.add_argument("--phrases", type=int, default=15_000)
+    parser.add_argument("--swapped", type=int, default=60, help="sentences with swapped words of every template, too")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     chosen = choose([phrase for phrase in phrases() if phrase.split == "train"], a.phrases, a.seed)
+    chosen += swapped(a.swapped, a.seed)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = [*tqdm(pool.map(pronounce, chosen), total=len(chosen), desc="phones")]
     rows = [row for pair in made for row in pair]

@@ -42,6 +42,7 @@ from training.pack import (
 )
 from training.parallel import in_turn, join
 from training.phrasebook.grammar import phrases
+from training.phrasebook.swaps import SWAPPED
 from training.tokenizer import build_tokenizer, save_tokenizer, upgrade
 
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
@@ -222,7 +223,7 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
     """Train on batches of `rows` rows as long as `schedule` says, and write `work/lm`."""
     rank, warm = join(device), (work / "lm" / "model.safetensors").exists()
     model, prompt = in_turn(lambda: prepare(work, hidden=hidden, layers=layers, seed=seed))
-    heard, dev = read_aligned(work, "train"), read_aligned(work, "dev")
+    heard, dev = read_aligned(work, "train") + read_aligned(work, SWAPPED), read_aligned(work, "dev")
     labels = PhoneLabels(heard)
     layers_ = model.model.model.layers
     guide = PhoneGuide(layers_[len(layers_) // 2 - 1], model.model.config.hidden_size, len(labels.names)).to(device)

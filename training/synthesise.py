@@ -20,11 +20,13 @@ import numpy as np
 
 from stsmt.prompt import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
+from training.phrasebook.swaps import swapped
 from training.speech import SHARD_SUFFIXES
 from training.voices import VOICES, Voice, katakana, phones, speak
 
 SHARD_PHRASES = 50  # takes in a shard
 LEAST = 40  # utterances of a template in each language, where its phrases and the voices allow it
+SWAPS = 20  # sentences with swapped words of a template, at most
 SOURCE_SHARE = 0.2  # sentences spoken by a source-only voice
 MAX_SECONDS = 6.0  # longer sentences are left out, never cut
 Take = tuple[Phrase, int]  # a phrase, and how often it was spoken before
@@ -88,15 +90,18 @@ def takes(chosen: Sequence[Phrase], least: int) -> list[Take]:
     return found
 
 
-def synthesise(work: Path, *, count: int, least: int, seed: int, processes: int) -> None:
-    """Speak `count` phrases of the splits train and dev into `work/speech`."""
+def synthesise(work: Path, *, count: int, nonsense: int, least: int, seed: int, processes: int) -> None:
+    """Speak `count` phrases of the splits train and dev, and `nonsense` swapped ones, into `work/speech`."""
     from tqdm import tqdm
 
     folder = work / "speech"
     folder.mkdir(parents=True, exist_ok=True)
     pool = [p for p in phrases(seed) if p.split in ("train", "dev")]
     spoken = spoken_takes(folder)
-    missing = [take for take in takes(sample_evenly(pool, count, seed), least) if (take[0].id, take[1]) not in spoken]
+    chosen = sample_evenly(pool, count, seed)
+    if nonsense:
+        chosen += sample_evenly(swapped(SWAPS, seed), nonsense, seed)
+    missing = [take for take in takes(chosen, least) if (take[0].id, take[1]) not in spoken]
     shards = [missing[i : i + SHARD_PHRASES] for i in range(0, len(missing), SHARD_PHRASES)]
     first = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=-1)
     todo = [(folder / f"{i:04d}.npz", shard, seed) for i, shard in enumerate(shards, first)]
@@ -136,11 +141,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"), help="folder of the run")
     parser.add_argument("--phrases", type=int, default=9000, help="how many phrase pairs to speak")
+    parser.add_argument("--swapped", type=int, default=3000, help="how many sentences with swapped words besides")
     parser.add_argument("--least", type=int, default=LEAST, help="utterances of every template (rare ones: more takes)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     a = parser.parse_args()
-    synthesise(a.work, count=a.phrases, least=a.least, seed=a.seed, processes=a.processes)
+    counts = {"count": a.phrases, "nonsense": a.swapped, "least": a.least}
+    synthesise(a.work, **counts, seed=a.seed, processes=a.processes)
 
 
 if __name__ == "__main__":

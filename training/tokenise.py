@@ -102,7 +102,8 @@ def encode_parts(
     work: Path, keys: Sequence[Key], *, augmented: bool, seed: int, device: str, processes: int
 ) -> Iterator[list[tuple[Key, dict[str, Any], np.ndarray]]]:
     """What `Part.encode` gives, `CHUNK` utterances at a time."""
-    chunks = [tuple(keys[i : i + CHUNK]) for i in range(0, len(keys), CHUNK)]
+    size = max(1, min(CHUNK, -(-len(keys) // processes)))
+    chunks = [tuple(keys[i : i + size]) for i in range(0, len(keys), size)]
     parts = [Part(work, chunk, augmented, seed, device, processes == 1) for chunk in chunks]
     if processes == 1:
         yield from map(Part.encode, parts)

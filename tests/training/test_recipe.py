@@ -28,6 +28,7 @@ from training.augment import CodeJitter, augment
 from training.budget import Budget
 from training.export import restore
 from training.phrasebook.grammar import Phrase
+from training.phrasebook.swaps import SWAPPED
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
 from training.speech import key_of, read_rows
@@ -143,12 +144,14 @@ def test_clean_codes_of_the_first_takes_are_shipped_of_every_template_in_turn(
             "phrase": f"p{i // 2}",
             "template": "rare" if i // 2 == 2 else "common",
             "language": ("ja", "en")[i % 2],
+            "split": "train",
             "codes": [i, 1],
             "augmented": [2, 3],
         }
         for i in (*range(6), 0, 3)
     ]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "all.parquet")
+    nonsense = rows[0] | {"phrase": "swap-p0", "template": "nonsense", "split": SWAPPED}
+    pq.write_table(pa.Table.from_pylist([nonsense, *rows]), tmp_path / "all.parquet")
     monkeypatch.setattr(export, "SHIPPED_PHRASES", 2)
     export.export_codes(tmp_path / "all.parquet", tmp_path / "some.parquet")
     shipped = pq.read_table(tmp_path / "some.parquet").to_pylist()
