@@ -18,7 +18,7 @@ from stsmt.audio import check_speech, check_writable, read_audio, wav_bytes, wri
 from stsmt.cli_corpus import add_corpus
 from stsmt.cli_ratings import add_ratings
 from stsmt.errors import UserError
-from stsmt.prompt import LANGUAGES, Mode, Task
+from stsmt.example import LANGUAGES, Mode, Task
 from stsmt.requests import Request, Result
 from stsmt.settings import CORPUS, ENGINES, EXAMPLES, Settings
 from stsmt.text import check_text

@@ -5,8 +5,9 @@ from typing import Any
 
 from stsmt.audio import Audio, check_speech
 from stsmt.errors import UserError
+from stsmt.example import LANGUAGES, Field, Language, Mode, Task, other_language
 from stsmt.health import Health
-from stsmt.prompt import LANGUAGES, Field, Language, Mode, PromptFormat, Task, other_language
+from stsmt.prompt import PromptFormat
 from stsmt.text import LANGUAGE_NAMES, check_text, guess_language, speakable
 
 MAX_SEED = 2**32 - 1

@@ -17,9 +17,10 @@ from stsmt.audio import Audio, silence_share, split_at_pauses, trim_silence, war
 from stsmt.checkpoint import locate, read_prompt, revision_of
 from stsmt.codec import Codec, decode_stream, load_codec
 from stsmt.errors import UserError
+from stsmt.example import HEARD, Example, Language, Task, other_language
 from stsmt.health import REPEAT_LIMIT, SILENCE_LIMIT, Health, expected_seconds, measure_codes, measure_text
 from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
-from stsmt.prompt import HEARD, Example, Language, Phase, PromptFormat, Task, other_language
+from stsmt.prompt import Phase, PromptFormat
 from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing, check_request, with_target
 from stsmt.stopwatch import Stopwatch
 from stsmt.text import LANGUAGE_NAMES, normalise_for_display

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stsmt.errors import UserError
-from stsmt.prompt import SILENCE, Example, Language, Mode, PromptFormat, Task, answer_fields, other_language
+from stsmt.example import SILENCE, Example, Language, Mode, Task, answer_fields, other_language
+from stsmt.prompt import PromptFormat
 from tests.tiny import CODEBOOK_SIZE, CUES, prompt_data, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

@@ -12,8 +12,9 @@ import pytest
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
+from stsmt.example import Mode, Task
 from stsmt.lm import Sampling, Token
-from stsmt.prompt import Mode, PromptFormat, Task
+from stsmt.prompt import PromptFormat
 from stsmt.requests import AudioPart, Request, Result, TextPart
 from stsmt.translator import Translator
 from tests.conftest import make_speech

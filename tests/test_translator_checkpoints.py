@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from stsmt.errors import UserError
-from stsmt.prompt import Mode, PromptFormat, Task
+from stsmt.example import Mode, Task
+from stsmt.prompt import PromptFormat
 from stsmt.requests import Request, Result
 from stsmt.translator import Translator
 from tests.conftest import make_speech

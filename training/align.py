@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import Xcodec2Config
 
-from stsmt.prompt import SILENCE, cue_name
+from stsmt.example import SILENCE, cue_name
 from training.recogniser import ctc_loss, index_labels
 
 KEY = ("phrase", "language", "voice")

@@ -44,9 +44,9 @@ class Budget:
             self._load()
         if again:
             self.seconds = 0.0
-        self._bar = tqdm(
-            total=round(minutes * 60), initial=round(self.seconds), desc=name, disable=rank > 0, bar_format=BAR
-        )
+        total = round(minutes * 60)
+        spent = min(total, round(self.seconds))  # what was given before may be more than what is given now
+        self._bar = tqdm(total=total, initial=spent, desc=name, disable=rank > 0, bar_format=BAR)
 
     def _load(self) -> None:
         saved = torch.load(self.path, map_location="cpu", weights_only=True)

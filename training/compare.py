@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from stsmt import metrics
 from stsmt.errors import UserError
-from stsmt.prompt import LANGUAGES
+from stsmt.example import LANGUAGES
 from training.evaluate import read_records
 from training.measure import Record
 from training.summary import summarise

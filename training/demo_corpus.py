@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stsmt.corpus.pairs import Pair, Utterance, pair_id, pairs_table, write_table
-from stsmt.prompt import LANGUAGES, Language
+from stsmt.example import LANGUAGES, Language
 from training.voices import VOICES
 
 CODES_PER_SECOND = 50

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from transformers import Xcodec2Model
 
 from stsmt.errors import UserError
-from stsmt.prompt import SILENCE, cue_name
+from stsmt.example import SILENCE, cue_name
 from training.budget import Budget
 from training.codec import BATCH, CROP_FRAMES, SEMANTIC_WEIGHT, crop_waves, save_codec
 from training.losses import SemanticLoss, SpectralLoss

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from stsmt import metrics
 from stsmt.errors import UserError
-from stsmt.prompt import LANGUAGES, Language
+from stsmt.example import LANGUAGES, Language
 from stsmt.translator import Translator
 from training import report
 from training.calibration import calibration

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from stsmt.audio import write_wav
 from stsmt.errors import UserError
-from stsmt.prompt import LANGUAGES
+from stsmt.example import LANGUAGES
 from training.phrasebook.grammar import phrases
 from training.phrasebook.swaps import SWAPPED
 from training.tokenizer import DEFAULT_VOICES, prompt_data, save_prompt

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from stsmt.prompt import Example, PromptFormat
+from stsmt.example import Example
+from stsmt.prompt import PromptFormat
 from training.recogniser import ctc_loss, index_labels
 
 

@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from stsmt.audio import Audio
+from stsmt.example import HEARD, LANGUAGES, Example, Field, Language, Mode, Task, other_language
 from stsmt.lm import LM, Sampling
-from stsmt.prompt import HEARD, LANGUAGES, Example, Field, Language, Mode, PromptFormat, Task, other_language
+from stsmt.prompt import PromptFormat
 from stsmt.requests import Request, Result
 from stsmt.translator import Translator
 from training.fidelity import fidelity

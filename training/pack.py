@@ -18,18 +18,8 @@ import torch
 from torch import Tensor
 
 from stsmt.errors import UserError
-from stsmt.prompt import (
-    LANGUAGES,
-    SILENCE,
-    Cue,
-    Example,
-    Language,
-    Mode,
-    PromptFormat,
-    Task,
-    cue_name,
-    other_language,
-)
+from stsmt.example import LANGUAGES, SILENCE, Cue, Example, Language, Mode, Task, cue_name, other_language
+from stsmt.prompt import PromptFormat
 from training.augment import CodeJitter
 from training.guide import PhoneLabels, Span
 from training.phrasebook.grammar import Phrase

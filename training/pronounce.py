@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from stsmt.prompt import LANGUAGES
+from stsmt.example import LANGUAGES
 from training.pack import PHONES_FILE, ByTemplate
 from training.phrasebook.grammar import Phrase, phrases
 from training.phrasebook.swaps import swapped

@@ -21,7 +21,7 @@ from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC
 
 from stsmt.audio import Audio, resample
 from stsmt.errors import UserError
-from stsmt.prompt import Language
+from stsmt.example import Language
 from training.beam import search
 from training.budget import Budget
 from training.optimiser import Optimisers

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stsmt.errors import UserError
-from stsmt.prompt import LANGUAGES
+from stsmt.example import LANGUAGES
 from training.calibration import WANTED
 from training.robustness import CONDITIONS
 from training.summary import MEASURES

@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Config
 
 from stsmt.errors import UserError
-from stsmt.prompt import PromptFormat, Task
+from stsmt.example import Task
+from stsmt.prompt import PromptFormat
 from training.augment import CodeJitter
 from training.budget import Budget
 from training.guide import PhoneGuide, PhoneLabels

@@ -33,9 +33,10 @@ from stsmt.corpus.recordings import read_recording
 from stsmt.corpus.shards import read_pairs
 from stsmt.corpus.sources import open_shards
 from stsmt.errors import UserError
+from stsmt.example import Example, Task
 from stsmt.health import expected_seconds, measure_codes, measure_text
 from stsmt.lm import load_tokenizer
-from stsmt.prompt import Example, PromptFormat, Task
+from stsmt.prompt import PromptFormat
 from stsmt.text import normalise_for_scoring
 from training.optional_signals import OptionalSignals, load_optional
 from training.recogniser import Judge, reading

@@ -12,7 +12,7 @@ import soundfile as sf
 from tqdm import tqdm
 
 from stsmt.codec import features
-from stsmt.prompt import Language
+from stsmt.example import Language
 from training.augment import augment
 
 SAMPLE_RATE = 16_000

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from stsmt import metrics
+from stsmt.example import LANGUAGES
 from stsmt.metrics import Estimate
-from stsmt.prompt import LANGUAGES
 from stsmt.text import normalise_for_scoring
 from training.fidelity import perplexity
 from training.measure import Record

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from stsmt.prompt import LANGUAGES, Language
+from stsmt.example import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
 from training.phrasebook.swaps import swapped
 from training.speech import SHARD_SUFFIXES

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from stsmt.checkpoint import PROMPT_FILE, read_prompt
-from stsmt.prompt import LANGUAGES, SILENCE, cue_name
+from stsmt.example import LANGUAGES, SILENCE, cue_name
 from training.synthesise import MAX_SECONDS
 from training.voices import PHONES, VOICES
 

@@ -21,7 +21,7 @@ import soxr
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
-from stsmt.prompt import Language
+from stsmt.example import Language
 
 SAMPLE_RATE = 16_000
 LOUDNESS_RMS = 0.08  # about -22 dBFS: all voices equally loud, with room for peaks

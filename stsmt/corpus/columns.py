@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from stsmt.prompt import Language
+from stsmt.example import Language
 
 Kind = Literal["number", "choice", "text"]
 

@@ -14,7 +14,7 @@ from typing import Any
 from stsmt.corpus.columns import Column
 from stsmt.corpus.folding import search_forms
 from stsmt.errors import UserError
-from stsmt.prompt import Language
+from stsmt.example import Language
 
 Value = str | float | tuple[str, ...] | tuple[float, ...] | None
 MAX_FILTERS, MAX_CHARACTERS, MAX_CHOICES = 20, 200, 100

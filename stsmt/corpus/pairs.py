@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stsmt.prompt import Language
+from stsmt.example import Language
 from stsmt.text import normalise_for_display
 
 SIGNALS_KEY = b"stsmt.signals"  # of the metadata: a JSON object, name → version

@@ -29,7 +29,7 @@ from stsmt.corpus.pairs import (
 )
 from stsmt.corpus.recordings import find_recording
 from stsmt.errors import UserError
-from stsmt.prompt import LANGUAGES
+from stsmt.example import LANGUAGES
 
 BATCH_ROWS = 50_000
 Mapped = str | dict[str, Any]  # the column of the shard, or {"value": …} for all rows

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
-from stsmt.prompt import Language
+from stsmt.example import Language
 
 Side = Literal["source", "target"]
 Kind = Literal["rating", "comparison", "anchor", "gold", "trap", "training"]

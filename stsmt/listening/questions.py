@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stsmt.prompt import LANGUAGES, Language
+from stsmt.example import LANGUAGES, Language
 
 Competence = Literal["ja", "en", "both"]
 COMPETENCES: tuple[Competence, ...] = ("ja", "en", "both")

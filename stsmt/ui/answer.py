@@ -10,8 +10,8 @@ import numpy as np
 from gradio.components import Component
 
 from stsmt.audio import Audio, concatenate
+from stsmt.example import Language
 from stsmt.health import Health
-from stsmt.prompt import Language
 from stsmt.requests import AudioPart, Result, TextPart
 from stsmt.ui import plots
 from stsmt.ui.streaming import Part, pcm

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 
 from stsmt.corpus.search import Histogram
-from stsmt.prompt import Language
+from stsmt.example import Language
 from stsmt.ui.strings import say
 
 

@@ -10,7 +10,7 @@ from gradio.components import Component
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
-from stsmt.prompt import Language, Mode, Task, other_language
+from stsmt.example import Language, Mode, Task, other_language
 from stsmt.requests import Request, Result
 from stsmt.ui import forms
 from stsmt.ui.answer import Updates, notices, stage

@@ -18,8 +18,8 @@ from stsmt.corpus.keyset import Sort
 from stsmt.corpus.pairs import Pair
 from stsmt.corpus.search import Corpus
 from stsmt.errors import UserError
+from stsmt.example import LANGUAGES, Language
 from stsmt.listening.summary import PairRatings
-from stsmt.prompt import LANGUAGES, Language
 from stsmt.ui import corpus_view, plots
 from stsmt.ui.corpus_layout import (
     FACETS,

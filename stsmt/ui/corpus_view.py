@@ -12,9 +12,9 @@ from stsmt.corpus.filters import Filter, read_filters
 from stsmt.corpus.keyset import IN_ORDER, Sort
 from stsmt.corpus.pairs import Pair, Utterance
 from stsmt.corpus.search import Corpus, Facet, Page
+from stsmt.example import Language
 from stsmt.listening.statistics import Interval
 from stsmt.listening.summary import PairRatings
-from stsmt.prompt import Language
 from stsmt.text import normalise_for_scoring
 from stsmt.ui import charts
 from stsmt.ui.strings import say

@@ -15,7 +15,7 @@ import gradio as gr
 
 from stsmt.audio import Audio, read_audio
 from stsmt.errors import UserError
-from stsmt.prompt import Language, Mode, Task
+from stsmt.example import Language, Mode, Task
 from stsmt.requests import Request
 from stsmt.ui.strings import say, sentence
 

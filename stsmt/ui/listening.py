@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stsmt.errors import UserError
+from stsmt.example import Language
 from stsmt.listening.backup import Backup, BackupStatus
 from stsmt.listening.events import EventLog
 from stsmt.listening.items import Items
@@ -25,7 +26,6 @@ from stsmt.listening.plan import Plan
 from stsmt.listening.protocol import ListeningTest, Receipt
 from stsmt.listening.quality import Standing
 from stsmt.listening.questions import COMPETENCES
-from stsmt.prompt import Language
 from stsmt.ui.answer import Updates
 from stsmt.ui.forms import shown_errors
 from stsmt.ui.listening_api import listening_endpoints

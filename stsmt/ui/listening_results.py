@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
+from stsmt.example import Language
 from stsmt.listening.exchange import as_csv, as_lines, rows_of
 from stsmt.listening.items import KNOWN_KINDS
 from stsmt.listening.protocol import ListeningTest
 from stsmt.listening.summary import public_summary, summary
-from stsmt.prompt import Language
 from stsmt.ui.forms import PRIVATE, shown_errors
 from stsmt.ui.rating_form import tell, word
 from stsmt.ui.strings import visitor_language

@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.components import Component
 
 from stsmt.audio import read_audio
-from stsmt.prompt import LANGUAGES, Language, Mode
+from stsmt.example import LANGUAGES, Language, Mode
 from stsmt.requests import Request
 from stsmt.ui import forms
 from stsmt.ui.answer import Panel, Updates, panel, show, stage

@@ -9,10 +9,10 @@ import gradio as gr
 from gradio.components import Component
 
 from stsmt.errors import UserError
+from stsmt.example import Language
 from stsmt.listening.protocol import ListeningTest, Shown
 from stsmt.listening.questions import CHOICES, FLAGS, PREFERENCES, QUESTIONS, STEPS
 from stsmt.listening.state import Answer
-from stsmt.prompt import Language
 from stsmt.ui.answer import Updates
 from stsmt.ui.streaming import pcm
 from stsmt.ui.strings import label, say

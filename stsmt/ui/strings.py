@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from stsmt.prompt import Language
+from stsmt.example import Language
 from stsmt.ui.about_texts import ABOUT
 from stsmt.ui.strings_corpus import CORPUS, JAPANESE_CORPUS
 from stsmt.ui.strings_listening import LISTENING, LISTENING_SENTENCES

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stsmt.audio import read_audio
-from stsmt.prompt import Task
+from stsmt.example import Task
 from stsmt.requests import Request
 from stsmt.translator import Translator
 from tests.e2e.browser import HEALTH, MEL

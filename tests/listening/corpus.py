@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from stsmt.audio import Audio
+from stsmt.example import Language
 from stsmt.listening.events import EventLog
 from stsmt.listening.items import Side
 from stsmt.listening.plan import make_plan
 from stsmt.listening.protocol import ListeningTest, Shown
 from stsmt.listening.state import Answer
-from stsmt.prompt import Language
 
 RATE = 16000
 

@@ -11,8 +11,9 @@ import pytest
 
 from stsmt.audio import Audio
 from stsmt.errors import UserError
+from stsmt.example import Example, Language, Mode, Task
 from stsmt.lm import Sampling, Token
-from stsmt.prompt import Example, Language, Mode, PromptFormat, Task
+from stsmt.prompt import PromptFormat
 from stsmt.translator import Translator
 from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
 from training import evaluate

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from stsmt.checkpoint import read_prompt
-from stsmt.prompt import Mode, PromptFormat, Task
+from stsmt.example import Mode, Task
+from stsmt.prompt import PromptFormat
 from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_lm, tiny_tokenizer
 from tests.training.corpus import make_rows
 from training.guide import PhoneGuide, PhoneLabels

@@ -17,7 +17,8 @@ from stsmt.audio import Audio
 from stsmt.checkpoint import read_prompt
 from stsmt.codec import XCodec2
 from stsmt.errors import UserError
-from stsmt.prompt import LANGUAGES, PromptFormat
+from stsmt.example import LANGUAGES
+from stsmt.prompt import PromptFormat
 from tests.conftest import make_speech
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
@@ -98,6 +99,14 @@ def test_a_budget_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     again = Budget(tmp_path / "b.pt", minutes=0.001, state={"layer": torch.nn.Linear(2, 2)}, name="test")
     assert again.step == len(steps) and again.progress == 1 and list(again.steps()) == []
     assert torch.equal(again.state["layer"].weight, layer.weight)
+
+
+def test_a_budget_that_is_given_less_than_was_spent_has_nothing_left_to_do(tmp_path: Path) -> None:
+    state = {"layer": torch.nn.Linear(2, 2)}
+    spent = Budget(tmp_path / "b.pt", minutes=9, state=state, name="test")
+    spent.seconds = 600.0
+    spent.save()
+    assert list(Budget(tmp_path / "b.pt", minutes=5, state=state, name="test").steps()) == []
 
 
 def test_a_judge_is_read_back_and_writes_only_the_asked_script(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stsmt.audio import Audio
+from stsmt.example import Mode, Task
 from stsmt.health import Health
-from stsmt.prompt import Mode, Task
 from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing
 from stsmt.ui.answer import Panel, health_line, notices, panel, show
 from stsmt.ui.compare import outcomes

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from stsmt.prompt import Mode
+from stsmt.example import Mode
 from stsmt.translator import Translator
 from stsmt.ui import forms
 from stsmt.ui.answer import Panel, panel

@@ -10,7 +10,8 @@ import pytest
 
 from stsmt.audio import Audio, check_speech, read_audio, warnings_of
 from stsmt.errors import UserError
-from stsmt.prompt import PromptFormat, Task
+from stsmt.example import Task
+from stsmt.prompt import PromptFormat
 from stsmt.requests import Request, check_request
 from stsmt.text import check_text
 from stsmt.translator import Translator
