@@ -28,8 +28,7 @@ class Field:
     end_reached: bool
     loop: bool
     retries: int
-    log_probability: float  # of all tokens, the end marker included
-    token_count: int
+    log_probability: float  # of the whole field, the end marker included
 
     @property
     def cap_hit(self) -> bool:
@@ -49,12 +48,11 @@ class Attempt:
         self._characters = characters
         self.ids: list[int] = []
         self.end_reached = self.loop = False
-        self.log_probability, self.token_count = 0.0, 0
+        self.log_probability = 0.0
 
     def __iter__(self) -> Iterator[int]:
         for token in self._tokens():
             self.log_probability += token.log_probability
-            self.token_count += 1
             if token.id == self._sampling.stop:
                 self.end_reached = True
                 return
@@ -100,7 +98,7 @@ class Attempt:
     def finished(self, phase: Phase, retries: int) -> Field:
         """What has come of it."""
         ids, ended = tuple(self.ids), self.end_reached
-        return Field(phase, ids, ended, self.loop, retries, self.log_probability, self.token_count)
+        return Field(phase, ids, ended, self.loop, retries, self.log_probability)
 
 
 def attempts(

@@ -72,8 +72,9 @@ class Result:
     """A whole answer.
 
     `text` is what was asked for: the translation, the transcript, or the text spoken. `audio` is one decode of all
-    `codes` (of each piece, for long input). `confidence` is the geometric mean probability of the written tokens,
-    transcript first; None where nothing was written. `unsure` names reasons for doubt: "low_confidence", "loop",
+    `codes` (of each piece, for long input). `confidence` is the probability of the transcript, of long input that
+    of its least probable piece; without one it is that of the translation or (direct) of the phones that were heard,
+    and None where nothing was written. `unsure` names reasons for doubt: "low_confidence", "loop",
     "cap", "silence".
     """
 

@@ -17,7 +17,7 @@ from stsmt.audio import Audio, silence_share, split_at_pauses, trim_silence, war
 from stsmt.checkpoint import locate, read_prompt, revision_of
 from stsmt.codec import Codec, decode_stream, load_codec
 from stsmt.errors import UserError
-from stsmt.example import HEARD, Example, Language, Task, other_language
+from stsmt.example import Example, Language, Task, other_language
 from stsmt.health import REPEAT_LIMIT, SILENCE_LIMIT, Health, expected_seconds, measure_codes, measure_text
 from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
 from stsmt.prompt import Phase, PromptFormat
@@ -26,7 +26,7 @@ from stsmt.stopwatch import Stopwatch
 from stsmt.text import LANGUAGE_NAMES, normalise_for_display
 
 # The lowest that flags 85 % of the wrong transcripts of dev sentences (`training.calibration` says how to find it).
-CONFIDENCE_LIMIT = 0.95  # mean probability of a token
+CONFIDENCE_LIMIT = 0.57  # probability of a whole transcript
 SURE_LANGUAGE = 0.9  # from here on the target is refused if the speech is already in it
 PIECE_SECONDS = 20.0  # of a recording at once; a checkpoint's "max_source_seconds" replaces it
 CONTEXT_PER_CODE = 2.5  # ids of prompt and answer for each code of the source
@@ -322,11 +322,12 @@ class _Run:
         )
 
     def _confidence(self) -> float | None:
-        """Of what is heard and its transcripts if there are any, else of what else was written."""
-        heard = [made for made in self.fields if made.phase.field in HEARD]
-        heard = heard or [made for made in self.fields if made.phase.field == "translation"]
-        tokens = sum(made.token_count for made in heard)
-        return math.exp(sum(made.log_probability for made in heard) / tokens) if tokens else None
+        """Of the least probable transcript; where there is none, of the translation, else of the phones heard."""
+        for wanted in ("transcript", "translation", "hearing"):
+            written = [made.log_probability for made in self.fields if made.phase.field == wanted]
+            if written:
+                return math.exp(min(written))
+        return None
 
     def _timing(self, audio: Audio | None) -> Timing:
         seconds, total = self.watch.seconds, self.watch.total

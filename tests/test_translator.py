@@ -47,7 +47,7 @@ class ScriptedLM:
 
     vocab_size, context = len(TOKENIZER), 2000
 
-    def __init__(self, *answers: Any, japanese: float = 0.99, probability: float = 0.97) -> None:
+    def __init__(self, *answers: Any, japanese: float = 0.99, probability: float = 0.999) -> None:
         self.answers, self.japanese, self.probability = list(answers), japanese, probability
         self.calls: list[tuple[list[int], Sampling]] = []
         self.reading: tuple[int | None, ...] = READING
@@ -81,6 +81,7 @@ def calls(translator: Translator) -> list[tuple[list[int], Sampling]]:
 
 STS = Request(Task.STS, audio=make_speech(2.0))
 CHAIN = ("駅はどこですか。", "Where is the station?", CODES)
+TRANSCRIPT_PROBABILITY = 0.999 ** (len(PROMPT.encode_text(CHAIN[0])) + 1)  # its end is a token, too
 
 
 # -- what comes out --------------------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ def test_a_chain_gives_transcript_translation_and_speech() -> None:
     assert result.codes == CODES
     assert result.audio is not None and result.audio.seconds == pytest.approx(len(CODES) / 50)
     assert result.health.end_reached and not result.health.cap_hit and result.health.retries == 0
-    assert result.confidence == pytest.approx(0.97)
+    assert result.confidence == pytest.approx(TRANSCRIPT_PROBABILITY)
     assert result.warnings == result.unsure == ()
 
 
@@ -135,7 +136,8 @@ def test_what_is_heard_is_written_in_phones_before_its_transcript() -> None:
     translator = Translator(ScriptedLM(heard, *CHAIN), HEARING, ScriptedCodec(), "scripted", "r1")
     result = translator.run(STS)
     assert (result.transcript, result.translation, result.codes) == CHAIN
-    assert result.confidence == pytest.approx(0.97) and result.health.end_reached
+    assert result.confidence == pytest.approx(TRANSCRIPT_PROBABILITY), "of its words, not of the phones before them"
+    assert result.health.end_reached
     (before, hearing), (after, text), *_ = calls(translator)
     assert before[-1] == HEARING.transcript_marker("ja") and after == [*before, *heard, hearing.stop]
     assert hearing.temperature == 0 and text.allowed == HEARING.text_ids
@@ -257,7 +259,7 @@ def test_what_does_not_end_is_cut_and_said() -> None:
 
 
 def test_doubt_is_said() -> None:
-    assert "low_confidence" in scripted(*CHAIN, probability=0.5).run(STS).unsure
+    assert "low_confidence" in scripted(*CHAIN, probability=0.9).run(STS).unsure
 
     class Mute(ScriptedCodec):
         def decode(self, codes: Sequence[int]) -> Audio:

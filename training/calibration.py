@@ -14,7 +14,7 @@ from stsmt.text import normalise_for_scoring
 from stsmt.translator import CONFIDENCE_LIMIT
 from training.measure import Record
 
-EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 1.0)
 WANTED = 0.85  # of the wrong transcripts are to be flagged
 Judged = list[tuple[float, bool]]  # confidence, fully right
 

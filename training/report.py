@@ -268,7 +268,7 @@ def draw_reliability(found: dict[str, Any], path: Path) -> None:
     axes.axvline(100 * found["limit"], color="grey", linestyle=":", label="the app's limit")
     places = [100 * row["confidence"] for row in bins]
     axes.errorbar(places, [row["value"] for row in bins], _spans(bins), fmt="o-", capsize=3)
-    axes.set_xlabel("confidence: mean probability of a token in %")
+    axes.set_xlabel("confidence: probability of the transcript in %")
     axes.set_ylabel("transcripts fully right in %")
     axes.set_title("Reliability")
     axes.grid(alpha=0.3)
