@@ -11,6 +11,7 @@ The acoustic encoder's strides start with the large one: its anti-aliased full-r
 import argparse
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from training.losses import Discriminators, SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_codes
 from training.recogniser import Batches, ctc_loss, encoder_config, pad_features, phone_labels, reinitialise, step
-from training.speech import Spoken, load_speech, read_rows
+from training.speech import Spoken, key_of, load_speech, read_rows
 
 CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a batch
 BATCH = 12
@@ -143,8 +144,8 @@ Heard = tuple[np.ndarray, np.ndarray]  # int16 samples of an utterance and its c
 
 def read_heard(work: Path) -> list[Heard]:
     """Samples and codes of every training utterance that was spoken and encoded."""
-    codes = {(row["phrase"], row["language"]): row["codes"] for row in read_codes(work, "train")}
-    spoken = ((codes.get((row["phrase"], row["language"])), samples) for row, samples in read_rows(work))
+    codes = {key_of(row): row["codes"] for row in read_codes(work, "train")}
+    spoken = ((codes.get(key_of(row)), samples) for row, samples in read_rows(work))
     return [(samples, np.array(found, np.int64)) for found, samples in spoken if found is not None]
 
 
@@ -159,14 +160,21 @@ def draw_crops(heard: Sequence[Heard], rng: random.Random, hop: int) -> tuple[Te
     return torch.stack(waves), torch.stack(codes)[..., None]
 
 
-def train_decoder(
-    work: Path, heard: Sequence[Heard], *, minutes: float, alone: float, seed: int, device: str, again: bool = False
-) -> None:
-    """Stage two: the decoder alone, on final codes; rewrites `work/codec`.
+@dataclass(frozen=True)
+class Schedule:
+    """`minutes` of the decoder's training at `peak` of the learning rate, the share `alone` without discriminators.
 
-    For the share `alone` of the time there are no discriminators. `again` starts a new schedule from the last
-    checkpoint.
+    `again` starts a new schedule from the last checkpoint.
     """
+
+    minutes: float
+    alone: float = 0.5
+    again: bool = False
+    peak: float = 1.0
+
+
+def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, seed: int, device: str) -> None:
+    """Stage two: the decoder alone, on final codes; rewrites `work/codec`."""
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
     codec.requires_grad_(False)
     decoder = codec.acoustic_decoder.requires_grad_(True)
@@ -176,7 +184,9 @@ def train_decoder(
     learn = Optimisers(decoder.named_parameters())
     judge = torch.optim.AdamW(critic.parameters(), lr=CRITIC_RATE, betas=(0.8, 0.98))
     state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
-    budget = Budget(work / "codec-decoder.pt", minutes=minutes, state=state, name="codec, decoder", again=again)
+    minutes, again, peak = schedule.minutes, schedule.again, schedule.peak
+    file = work / "codec-decoder.pt"
+    budget = Budget(file, minutes=minutes, state=state, name="codec, decoder", again=again, peak=peak)
     usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
     rng, hop = random.Random(seed + budget.step), codec.hop_length
     for _ in budget.steps():
@@ -186,7 +196,7 @@ def train_decoder(
             meaning = semantic(made, real)
         sound = spectral(made, real)
         loss = sound + SEMANTIC_WEIGHT * meaning
-        if budget.progress >= alone:
+        if budget.progress >= schedule.alone:
             # The discriminators do not see the outermost frames: a crop has no context there.
             inner = slice(2 * hop, -2 * hop)
             critic_loss = critic.critic_loss(made[:, inner], real[:, inner])
@@ -206,6 +216,9 @@ def main() -> None:
     parser.add_argument("--decoder", type=float, default=0, help="minutes of the decoder's own stage")
     parser.add_argument("--alone", type=float, default=0.5, help="share of that before the discriminators join")
     parser.add_argument("--again", action="store_true", help="the decoder: a new schedule from the last checkpoint")
+    parser.add_argument(
+        "--peak", type=float, default=1.0, help="the decoder: of the learning rate; less for a good one"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
@@ -216,8 +229,8 @@ def main() -> None:
         train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
     if a.decoder:
         heard = read_heard(a.work)
-        times = {"minutes": a.decoder, "alone": a.alone, "again": a.again}
-        train_decoder(a.work, heard, seed=a.seed, device=a.device, **times)
+        schedule = Schedule(a.decoder, a.alone, a.again, a.peak)
+        train_decoder(a.work, heard, schedule, seed=a.seed, device=a.device)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from training.phrasebook.grammar import Phrase
 from training.phrasebook.swaps import SWAPPED
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
-from training.speech import key_of, read_rows
+from training.speech import key_of, read_list, read_rows
 from training.synthesise import cast, takes
 from training.tokenise import encode_corpus, tokenise
 from training.tokenizer import build_tokenizer, prompt_data, save_prompt, upgrade
@@ -67,7 +67,7 @@ def test_the_decoder_stage_keeps_the_codes(tmp_path: Path) -> None:
     corpus = [s for s in make_spoken(16) if s.frames > codec_training.CROP_FRAMES]
     codes = encode_corpus(codec, corpus, "cpu")
     heard = [(s.samples, c.astype(np.int64)) for s, c in zip(corpus, codes, strict=True)]
-    codec_training.train_decoder(tmp_path, heard, minutes=0.002, alone=0.0, seed=0, device="cpu")
+    codec_training.train_decoder(tmp_path, heard, codec_training.Schedule(0.002, alone=0.0), seed=0, device="cpu")
     after = codec_training.Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32).eval()
     assert np.array_equal(encode_corpus(after, corpus[:1], "cpu")[0], codes[0])
     changed = after.acoustic_decoder.head.linear.weight - codec.acoustic_decoder.head.linear.weight
@@ -196,6 +196,19 @@ def write_speech(work: Path, count: int) -> None:
         rows.append(names | place | {"phones": [], "reading": None, "split": split})
     np.savez(work / "speech" / "0000.npz", audio=np.concatenate(samples))
     (work / "speech" / "0000.json").write_text(json.dumps(rows))
+
+
+def test_a_phrase_of_several_takes_is_decoded_from_the_codes_of_each(tmp_path: Path) -> None:
+    write_speech(tmp_path, 3)
+    file = tmp_path / "speech" / "0000.json"
+    listed = [row | {"phrase": "p", "split": "train", "voice": f"v{i}"} for i, row in enumerate(read_list(file))]
+    file.write_text(json.dumps(listed))
+    names = ("phrase", "language", "voice", "split")
+    codes = [{n: row[n] for n in names} | {"codes": [i]} for i, row in enumerate(listed)]
+    pq.write_table(pa.Table.from_pylist(codes[::-1]), tmp_path / "codes.parquet")
+    heard = codec_training.read_heard(tmp_path)
+    assert [list(found) for _, found in heard] == [[0], [1], [2]]
+    assert [len(samples) for samples, _ in heard] == [row["samples"] for row in listed]
 
 
 def test_augmented_copies_are_added_to_codes_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
