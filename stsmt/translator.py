@@ -25,8 +25,7 @@ from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing, 
 from stsmt.stopwatch import Stopwatch
 from stsmt.text import LANGUAGE_NAMES, normalise_for_display
 
-# As likely wrong as right, says the model; flags 85 % of the wrong transcripts of dev sentences or more
-# (`training.calibration` says how to find it).
+# As likely wrong as right, says the model; `training.calibration` says what share of wrong transcripts that flags.
 CONFIDENCE_LIMIT = 0.5  # probability of a whole transcript
 SURE_LANGUAGE = 0.9  # from here on the target is refused if the speech is already in it
 PIECE_SECONDS = 20.0  # of a recording at once; a checkpoint's "max_source_seconds" replaces it

@@ -1,7 +1,7 @@
 """Does the confidence of a transcript mean anything? Reliability in bins, and what the app's limit flags.
 
-The limit in `stsmt.translator` is taken from dev sentences:
-`python -m training.evaluate --sets dev dev_voice --n 60 --out report-dev` says which limit would flag enough.
+The limit in `stsmt.translator` is even odds; which one would flag enough is seen on dev sentences:
+`python -m training.evaluate --sets dev dev_voice --n 60 --out report-dev`.
 """
 
 from collections.abc import Sequence
