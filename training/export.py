@@ -28,7 +28,7 @@ from training.tokenizer import DEFAULT_VOICES, prompt_data, save_prompt
 from training.voices import speak
 
 CODES = "codes.parquet"
-SHIPPED_PHRASES = 8_000  # whose codes fit beside the weights (training/assets.py)
+SHIPPED_PHRASES = 7_500  # whose codes fit beside the weights (training/assets.py)
 EXAMPLES = 3  # per language
 REVISION_LENGTH = 12
 CARD = """# stsmt embedded {revision}
