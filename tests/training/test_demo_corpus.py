@@ -73,7 +73,7 @@ def test_the_same_seed_gives_the_same_pairs(phrases: list[Phrase]) -> None:
 @pytest.mark.skipif(not CORPUS.is_file(), reason="the bundled corpus is not there")
 def test_the_bundled_corpus_is_small_and_spoiled_by_a_tenth() -> None:
     table = pq.read_table(CORPUS)
-    assert CORPUS.stat().st_size <= 700_000
+    assert CORPUS.stat().st_size <= 800_000  # codes of more entropy than those that fitted in 700 kB
     assert len(table) == 1920
     planted = Counter(table["planted"].to_pylist())
     assert planted.pop(None) == 1728
