@@ -135,6 +135,17 @@ def test_continuing_costs_no_prefill(lm: LM, monkeypatch: pytest.MonkeyPatch) ->
     assert widths == [40, 1, 1, 2, 1, 1, 40]
 
 
+def test_answers_that_take_turns_go_on_without_prefill(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [id + 50 for id in IDS]
+    first, second = (ids_of(lm, ids, replace(GREEDY, max_new_tokens=3)) for ids in (IDS, others))
+    widths: list[int] = []
+    read = Decoder.read
+    monkeypatch.setattr(Decoder, "read", lambda self, state, ids: widths.append(len(ids)) or read(self, state, ids))
+    for ids, made in ((IDS, first), (others, second)):
+        ids_of(lm, [*ids, *made, 5], replace(GREEDY, max_new_tokens=1))
+    assert widths == [2, 2]
+
+
 def test_leaving_early_does_not_spoil_the_next_call(lm: LM) -> None:
     tokens = lm.generate(IDS, GREEDY)
     next(tokens), next(tokens)

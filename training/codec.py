@@ -24,6 +24,7 @@ from training.budget import Budget
 from training.losses import Discriminators, SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_codes
+from training.precision import autocast
 from training.recogniser import Batches, ctc_loss, encoder_config, pad_features, phone_labels, reinitialise, step
 from training.speech import Spoken, key_of, load_speech, read_rows
 
@@ -123,7 +124,7 @@ def train_joint(
         starts = [rng.randrange(s.frames - CROP_FRAMES) for s in batch]
         waves = crop_waves(batch, starts, CROP_FRAMES, model.codec.hop_length).to(device)
         features, mask = (t.to(device) for t in pad_features(batch))
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             logits, made, spread = model(features, mask, waves, starts)
         ctc = ctc_loss(logits, mask, [[index[label] for label in phone_labels(s)] for s in batch])
         sound = spectral(made.float(), waves[:, 0])
@@ -191,7 +192,7 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     rng, hop = random.Random(seed + budget.step), codec.hop_length
     for _ in budget.steps():
         real, codes = (t.to(device) for t in draw_crops(usable, rng, hop))
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
             meaning = semantic(made, real)
         sound = spectral(made, real)

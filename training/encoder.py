@@ -29,6 +29,7 @@ from training.losses import SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_aligned
 from training.parallel import average_gradients, join
+from training.precision import autocast
 from training.recogniser import Batches, pad_features
 from training.speech import Spoken, key_of, load_speech
 
@@ -190,7 +191,7 @@ def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: in
     batches, rng = Batches(labelled, BATCH, drawn), random.Random(drawn)
     for number in budget.steps():
         batch = crop_batch(batches.draw(), rng, codec.hop_length, device)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             losses = measure(model, batch, spectral, semantic)
         if number < HEADS_ALONE:
             (losses["heard"] + losses["kept"]).backward()

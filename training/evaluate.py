@@ -8,14 +8,11 @@ Phrases that training never saw are spoken on the fly, go through every task, an
 import argparse
 import hashlib
 import json
-import multiprocessing
-import os
 import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +24,14 @@ from stsmt.example import LANGUAGES, Language
 from stsmt.translator import Translator
 from training import report
 from training.calibration import calibration
-from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record, measure
+from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record
 from training.phrasebook.grammar import Phrase
 from training.robustness import CONDITIONS
 from training.summary import summarise
+from training.workers import check_counts, measure_all, measure_here
 
 EXAMPLES = 10  # listed per direction
+TIMED = 25  # utterances per direction that are measured alone, so that their times mean something
 ITEMS_FILE, RUN_FILE = "items.jsonl", "run.json"
 
 SETS: dict[str, HeldOutSet] = {
@@ -71,10 +70,11 @@ def plan(
     phrases: Sequence[Phrase],
     voices: Callable[[Language, str], Sequence[str]],
     seed: int,
+    without: Container[str] = (),
 ) -> list[Item]:
     """At most so many items of each set per direction, interleaved: a run cut short has measured a bit of all.
 
-    `voices(language, role)` names the voices, which take turns.
+    `voices(language, role)` names the voices, which take turns; phrases whose id is in `without` are left out.
 
     Raises:
         UserError: if a set has no phrases or no voices.
@@ -91,7 +91,7 @@ def plan(
                     names = voices(language, held_out.role)
                     voice = names[index % len(names)]
                     items.append(Item(held_out, language, chosen[held_out.name][index], voice, seed + index))
-    return items
+    return [item for item in items if item.phrase.id not in without]
 
 
 def read_sets(names: Iterable[str], n: int) -> list[tuple[HeldOutSet, int]]:
@@ -112,7 +112,7 @@ def read_sets(names: Iterable[str], n: int) -> list[tuple[HeldOutSet, int]]:
 # -- the run ---------------------------------------------------------------------------------------------------------
 
 
-MeasureAll = Callable[[Sequence[Item]], Iterator[Record]]
+MeasureAll = Callable[[Sequence[Item], int], Iterator[Record]]
 
 
 def run(
@@ -121,54 +121,36 @@ def run(
     out: Path,
     *,
     minutes: float | None = None,
+    at_once: int = 1,
     measure_all: MeasureAll | None = None,
 ) -> list[Record]:
-    """Measure what `out` does not hold yet, until `minutes` are over; returns the records of `items` so far."""
+    """Measure what `out` does not hold yet, until `minutes` are over; returns the records of `items` so far.
+
+    `measure_all(items, at_once)` measures; here and now if there is none.
+    """
     done = read_records(out / ITEMS_FILE)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     missing = [item for item in items if item.key not in done]
+    timed, others = divide(missing, items)
+    measured = measure_all or (lambda chosen, count: measure_here(bench, chosen, count))
+    records = (record for group in ((timed, 1), (others, at_once)) if group[0] for record in measured(*group))
     bar = tqdm(total=len(items), initial=len(items) - len(missing), desc="evaluate", unit="utterance", file=sys.stderr)
     with bar, (out / ITEMS_FILE).open("a", encoding="utf-8") as file:
-        records = measure_all(missing) if measure_all else (measure(bench, item) for item in missing)
-        for item in missing:
-            if deadline is not None and time.monotonic() > deadline:
+        while deadline is None or time.monotonic() <= deadline:
+            if (record := next(records, None)) is None:
                 break
-            done[item.key] = next(records)
-            file.write(json.dumps(done[item.key], ensure_ascii=False) + "\n")
+            done[record["key"]] = record
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
             bar.update()
     return [done[item.key] for item in items if item.key in done]
 
 
-_worker: tuple[Bench, dict[str, Item]]  # of a process of `in_processes`
-
-
-def _start_worker(options: argparse.Namespace) -> None:
-    global _worker
-    bench, items = prepare(options)
-    _worker = bench, {item.key: item for item in items}
-
-
-def _measure_key(key: str) -> Record:
-    bench, items = _worker
-    return measure(bench, items[key])
-
-
-@contextmanager
-def in_processes(options: argparse.Namespace) -> Iterator[MeasureAll | None]:
-    """Measures in several processes of one thread each; None for one process, which is this one.
-
-    Raises:
-        UserError: for less than one process.
-    """
-    if options.processes < 1:
-        raise UserError(f"--processes must be at least 1, not {options.processes}.")
-    if options.processes == 1:
-        yield None
-        return
-    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: threads that wait for each other take thrice the time
-    with multiprocessing.get_context("spawn").Pool(options.processes, _start_worker, (options,)) as pool:
-        yield lambda items: pool.imap(_measure_key, [item.key for item in items])
+def divide(missing: Sequence[Item], items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """(what is measured alone, the first utterances of the first set; what may be measured at once)."""
+    first = [item.key for item in items if item.held_out == items[0].held_out]
+    timed = set(first[: TIMED * len(LANGUAGES)])
+    return [item for item in missing if item.key in timed], [item for item in missing if item.key not in timed]
 
 
 def read_records(path: Path) -> dict[str, Record]:
@@ -270,10 +252,16 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="also what noise, rooms, tempo, pitch … do to listening (N utterances each, default: --n)",
     )
+    parser.add_argument(
+        "--without", nargs="+", default=(), metavar="PHRASE", help="ids of phrases that training has met"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--readme", type=Path, help="file in which to replace the numbers")
     parser.add_argument("--minutes", type=float, help="stop after so many; run again to go on")
     parser.add_argument("--processes", type=int, default=1, help="how many at once, one thread each")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="how many utterances at once in each process; 24 is fast"
+    )
     parser.add_argument("--engine", default="transformers")
     parser.add_argument("--device", default="cpu")
     return parser
@@ -301,7 +289,7 @@ def prepare(options: argparse.Namespace) -> tuple[Bench, list[Item]]:
     sets = read_sets(options.sets, options.n)
     if options.robustness is not None:
         sets += read_sets(CONDITIONS, options.robustness or options.n)
-    return bench, plan(sets, list(phrases()), names, options.seed)
+    return bench, plan(sets, list(phrases()), names, options.seed, options.without)
 
 
 def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Namespace) -> dict[str, Any]:
@@ -314,11 +302,19 @@ def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Nam
         "seed": options.seed,
     }
     claim(options.out, identity)
-    with in_processes(options) as measure_all:
-        records = run(bench, items, options.out, minutes=options.minutes, measure_all=measure_all)
+    check_counts(options)
+
+    def measure_share(chosen: Sequence[Item], at_once: int) -> Iterator[Record]:
+        return measure_all(bench, chosen, prepare, options, at_once)
+
+    records = run(
+        bench, items, options.out, minutes=options.minutes, at_once=options.at_once, measure_all=measure_share
+    )
     command = f"python -m training.evaluate --n {options.n} --sets {' '.join(options.sets)}"
     if options.robustness is not None:
         command += f" --robustness {options.robustness or ''}".rstrip()
+    if options.without:
+        command += f" --without {' '.join(options.without)}"
     found = make_report(records, len(items), identity, command, options.seed)
     report.write(found, options.out)
     if options.readme is not None:

@@ -25,6 +25,7 @@ from stsmt.example import Language
 from training.beam import search
 from training.budget import Budget
 from training.optimiser import Optimisers
+from training.precision import autocast
 from training.speech import Spoken, load_speech, semantic_features
 from training.voices import SAMPLE_RATE, katakana, letters
 
@@ -212,7 +213,7 @@ def train_judge(
         if budget.progress > UNMASKED_SHARE:
             features = mask_features(features, generator)
         features, mask = features.to(device), mask.to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             states = model.wav2vec2_bert(features, attention_mask=mask).last_hidden_state
             logits, guided = model.lm_head(states), both["guide"](states)
         written = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])

@@ -44,6 +44,7 @@ from training.pack import (
 from training.parallel import in_turn, join
 from training.phrasebook.grammar import phrases
 from training.phrasebook.swaps import SWAPPED
+from training.precision import autocast
 from training.tokenizer import build_tokenizer, save_tokenizer, upgrade
 
 PRETRAIN = Mixture(raw=1.0, stt=1.0)
@@ -245,7 +246,7 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
     for step in budget.steps():
         guide.alone = warm and step < GUIDE_ALONE
         batch = packer.batch(source, mixture_at(schedule.skip + (1 - schedule.skip) * budget.progress)).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             logits, wanted = model(batch, backbone)
             guided = guide.loss(batch.spans)
         loss, means = weighted_loss(logits, wanted, batch, prompt.speech_ids)

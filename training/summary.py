@@ -111,7 +111,8 @@ def _routed(records: Sequence[Record], seed: int) -> Estimate | None:
 
 def _speed(part: str) -> Score:
     def compute(records: Sequence[Record], seed: int) -> Estimate | None:
-        timings = [record["parts"].get(part, {}).get("timing") or {} for record in records]
+        alone = [record for record in records if record.get("at_once", 1) == 1]  # the others waited for each other
+        timings = [record["parts"].get(part, {}).get("timing") or {} for record in alone]
         factors = [timing["real_time_factor"] for timing in timings if timing.get("real_time_factor") is not None]
         return metrics.median(factors, seed) if factors else None
 

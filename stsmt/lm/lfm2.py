@@ -48,9 +48,13 @@ class _Norm:
 
 
 class _Operator(Protocol):
-    """What mixes positions: x [n, hidden] after `start` positions, which `memory` keeps, → (output, new memory)."""
+    """What mixes positions: x [n, hidden] after `start` positions, which `memory` keeps, → (output, new memory).
+
+    `each` does that for n conversations at once, one row and one position of each.
+    """
 
     def __call__(self, x: Tensor, memory: Tensor | None, start: int) -> tuple[Tensor, Tensor]: ...
+    def each(self, x: Tensor, memories: Sequence[Tensor], starts: Sequence[int]) -> tuple[Tensor, Sequence[Tensor]]: ...
 
 
 class _Attention:
@@ -65,24 +69,34 @@ class _Attention:
         self._norms, self._eps = torch.stack(norms).detach(), module.q_layernorm.variance_epsilon
 
     def __call__(self, x: Tensor, memory: Tensor | None, start: int) -> tuple[Tensor, Tensor]:
-        n, stop = len(x), start + len(x)
-        heads = self._in(x).view(n, -1, self._size)
-        turned = self._turn(heads[:, : self._queries + self._keys], start)
-        memory = _with_room(memory, stop, heads[:1, : 2 * self._keys])
-        memory[start:stop, : self._keys] = turned[:, self._queries :]
-        memory[start:stop, self._keys :] = heads[:, self._queries + self._keys :]
-        keys, values = memory[:stop].transpose(0, 1).split(self._keys)
-        return self._out(self._attend(turned[:, : self._queries], keys, values, start)), memory
+        stop = start + len(x)
+        queries, pairs = self._heads(x, slice(start, stop))
+        memory = _with_room(memory, stop, pairs[:1])
+        memory[start:stop] = pairs
+        return self._out(self._attend(queries, memory[:stop], start)), memory
 
-    def _turn(self, heads: Tensor, start: int) -> Tensor:
-        """Rotary positions (Su et al. 2021, arXiv:2104.09864) of normed queries and keys [n, heads, size]."""
-        cosines, sines = (table[start : start + len(heads)] for table in self._turns)
-        normed = F.rms_norm(heads, (self._size,), None, self._eps) * self._norms
-        return normed * cosines + normed.roll(self._size // 2, -1) * sines
+    def each(self, x: Tensor, memories: Sequence[Tensor], starts: Sequence[int]) -> tuple[Tensor, Sequence[Tensor]]:
+        queries, pairs = self._heads(x, list(starts))
+        memories = [_with_room(memory, start + 1, pairs[:1]) for memory, start in zip(memories, starts, strict=True)]
+        mixed = []
+        for query, pair, memory, start in zip(queries, pairs, memories, starts, strict=True):
+            memory[start] = pair
+            mixed.append(self._attend(query[None], memory[: start + 1], start))
+        return self._out(torch.cat(mixed)), memories
 
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, start: int) -> Tensor:
+    def _heads(self, x: Tensor, positions: slice | list[int]) -> tuple[Tensor, Tensor]:
+        """(queries [n, query heads, size], keys and values [n, 2 · key heads, size]) with rotary positions (Su et al.
+        2021, arXiv:2104.09864) of normed queries and keys."""
+        turning = self._queries + self._keys
+        heads = self._in(x).view(len(x), -1, self._size)
+        cosines, sines = (table[positions] for table in self._turns)
+        normed = F.rms_norm(heads[:, :turning], (self._size,), None, self._eps) * self._norms
+        turned = normed * cosines + normed.roll(self._size // 2, -1) * sines
+        return turned[:, : self._queries], torch.cat([turned[:, self._queries :], heads[:, turning:]], 1)
+
+    def _attend(self, queries: Tensor, memory: Tensor, start: int) -> Tensor:
         """[n, queries · size]. One position sees everything, so the queries of a group are rows of one matrix."""
-        n = len(queries)
+        n, (keys, values) = len(queries), memory.transpose(0, 1).split(self._keys)
         if n == 1:
             grouped = queries.view(1, -1, self._group, self._size)
             return F.scaled_dot_product_attention(grouped, keys[None], values[None]).reshape(1, -1)
@@ -116,10 +130,19 @@ class _Convolution:
         hidden, width = self._kernel.shape
         memory = x.new_zeros(width - 1, hidden) if memory is None else memory
         seen = torch.cat([memory, before * value])
-        mixed = (seen.unfold(0, width, 1) * self._kernel).sum(-1)
+        return self._mix(after, seen.unfold(0, width, 1)), seen[len(x) :]
+
+    def each(self, x: Tensor, memories: Sequence[Tensor], starts: Sequence[int]) -> tuple[Tensor, Sequence[Tensor]]:
+        before, after, value = self._in(x).chunk(3, -1)
+        seen = torch.cat([torch.stack(list(memories)), (before * value)[:, None]], 1)
+        return self._mix(after, seen.transpose(1, 2)), seen[:, 1:].unbind()
+
+    def _mix(self, after: Tensor, seen: Tensor) -> Tensor:
+        """Output [n, hidden] of what each position sees [n, hidden, width]."""
+        mixed = (seen * self._kernel).sum(-1)
         if self._bias is not None:
             mixed = mixed + self._bias
-        return self._out(after * mixed), seen[len(x) :]
+        return self._out(after * mixed)
 
 
 class _Layer:
@@ -160,6 +183,23 @@ class Decoder:
             memories.append(memory)
         state.hidden, state.memories = self._norm(x[-1:])[0], memories
         state.ids.extend(ids)
+
+    @torch.inference_mode()
+    def read_each(self, states: Sequence[State], ids: Sequence[int]) -> None:
+        """Take one id into each of several states, none of which is empty: a matrix is fetched from memory once."""
+        x, starts = (
+            self.embedding[torch.tensor(ids, device=self.embedding.device)],
+            [len(state.ids) for state in states],
+        )
+        found = []
+        for layer, *memories in zip(self._layers, *(state.memories for state in states), strict=True):
+            mixed, memories = layer.operator.each(layer.operator_norm(x), memories, starts)
+            x = x + mixed
+            x = x + layer.feed_forward(layer.norm(x))
+            found.append(memories)
+        for state, id, hidden, *memories in zip(states, ids, self._norm(x), *found, strict=True):
+            state.hidden, state.memories = hidden, memories
+            state.ids.append(id)
 
 
 def _turns(rotary: Any, context: int, like: Tensor) -> tuple[Tensor, Tensor]:

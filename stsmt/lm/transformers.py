@@ -1,9 +1,10 @@
 """The transformers engine: a decode loop over the weights of an `Lfm2ForCausalLM`, in process, on CPU or GPU.
 
-The output matrix is cut to the rows that a phase allows, so most of its cost disappears, and the state of the last
-call is kept: ids that extend it continue from there, so the fields of an answer cost no second prefill.
+The output matrix is cut to the rows that a phase allows, so most of its cost disappears, and the states of the last
+calls are kept: ids that extend one continue from there, so the fields of an answer cost no second prefill.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -17,6 +18,9 @@ from stsmt.checkpoint import load_weights
 from stsmt.lm import Sampling, Token
 from stsmt.lm.lfm2 import Decoder, State
 from stsmt.lm.script import follow, in_run
+from stsmt.lm.together import Together
+
+KEPT = 16  # states of ended calls, each the memory of one conversation
 
 
 class _Head:
@@ -60,11 +64,12 @@ class TransformersLM:
 
     def __init__(self, model: Any, context: int) -> None:
         self._decoder, self.context = Decoder(model, context), context
+        self._together = Together(self._decoder)
         self._output: torch.Tensor = model.lm_head.weight.detach()  # [vocabulary, hidden]
         self.vocab_size: int = model.config.vocab_size
         self._heads: dict[tuple[tuple[range, ...], int], _Head] = {}
         self._lock = Lock()
-        self._last: State | None = None  # of the last call; a running call owns its state alone
+        self._kept = deque[State](maxlen=KEPT)  # of the last calls; a running call owns its state alone
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
         head = self._head(sampling)
@@ -73,7 +78,7 @@ class TransformersLM:
         new = new[len(state.ids) :]
         try:
             while len(made) < sampling.max_new_tokens:
-                self._decoder.read(state, new)
+                self._together.read(state, new)
                 token = self._sample(head, state.hidden, made, sampling, random)
                 made.append(token.id)
                 new = [token.id]
@@ -81,12 +86,12 @@ class TransformersLM:
                 if token.id == sampling.stop:
                     return
         finally:
-            self._last = state
+            self._kept.append(state)
 
     def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:
         state = self._take(ids)
-        self._decoder.read(state, ids[len(state.ids) :])
-        self._last = state
+        self._together.read(state, ids[len(state.ids) :])
+        self._kept.append(state)
         with torch.inference_mode():
             rows = self._output[torch.tensor(list(candidates), device=self._output.device)]
             logits = torch.mv(rows, state.hidden).float()
@@ -99,11 +104,12 @@ class TransformersLM:
         return self._heads[key]
 
     def _take(self, ids: Sequence[int]) -> State:
-        """The last state if `ids` strictly extend it (what a convolution has seen cannot be unseen), else a new one."""
+        """A state that `ids` strictly extend (what a convolution has seen cannot be unseen), else a new one."""
         with self._lock:  # two threads must not get the same state
-            state, self._last = self._last, None
-        if state is not None and len(ids) > len(state.ids) and list(ids[: len(state.ids)]) == state.ids:
-            return state
+            for state in reversed(self._kept):
+                if len(ids) > len(state.ids) and list(ids[: len(state.ids)]) == state.ids:
+                    self._kept.remove(state)
+                    return state
         return self._decoder.start()
 
     @torch.inference_mode()

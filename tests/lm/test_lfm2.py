@@ -80,3 +80,17 @@ def test_ids_outside_of_the_vocabulary_leave_the_state_as_it_was() -> None:
         decoder.read(state, [4, 10**6])
     decoder.read(state, [4])
     assert torch.allclose(state.hidden, expected(model, [1, 2, 3, 4])[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_several_conversations_in_one_pass_are_what_each_is_alone(shape: dict[str, Any]) -> None:
+    model, ids = model_of(**shape), ids_of(FIRST_ROOM + 10)
+    decoder = Decoder(model, 1024)
+    states = [decoder.start() for _ in range(3)]
+    for state, length in zip(states, (1, 9, FIRST_ROOM - 2), strict=True):
+        decoder.read(state, ids[:length])
+    for _ in range(4):  # the longest one outgrows its room meanwhile
+        decoder.read_each(states, [ids[len(state.ids)] for state in states])
+    for state in states:
+        assert state.ids == ids[: len(state.ids)]
+        assert torch.allclose(state.hidden, expected(model, state.ids)[-1], atol=1e-4)

@@ -1,6 +1,7 @@
 """Evaluation, from the plan to the README, with a tiny random checkpoint, a fake voice and a fake judge."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from stsmt.lm import Sampling, Token
 from stsmt.prompt import PromptFormat
 from stsmt.translator import Translator
 from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
-from training import evaluate
+from training import evaluate, workers
 from training.evaluate import (
     MAIN,
     SETS,
@@ -103,6 +104,12 @@ def test_templates_take_turns_and_a_longer_plan_begins_with_the_shorter() -> Non
 def test_voices_take_turns_and_strangers_speak_the_unseen_voice_set() -> None:
     assert [item.voice for item in items(3) if item.language == "ja"] == ["mei", "mei-low", "mei"]
     assert {item.voice for item in items(2, ["unseen_voice"])} == {"stranger-ja", "stranger-en"}
+
+
+def test_phrases_that_training_has_met_are_left_out_and_nothing_else_changes() -> None:
+    met = items(5)[2].phrase.id
+    left = plan([(SETS["unseen_sentence"], 5)], PHRASES, voices, 0, without=(met,))
+    assert left == [item for item in items(5) if item.phrase.id != met] and len(left) == 8
 
 
 def test_a_set_without_phrases_is_refused() -> None:
@@ -230,7 +237,7 @@ def options(out: Path, model: Path, **changes: Any) -> Any:
     readme = out.parent / "README.md"
     readme.write_text("before\n<!-- numbers -->\nold\n<!-- /numbers -->\nafter\n", encoding="utf-8")
     given = {"model": model, "judge": out / "none", "n": 2, "out": out, "seed": 0, "readme": readme, "minutes": None}
-    given |= {"sets": MAIN, "robustness": None, "processes": 1}
+    given |= {"sets": MAIN, "robustness": None, "without": (), "processes": 1, "at_once": 1}
     return SimpleNamespace(**(given | changes))
 
 
@@ -260,16 +267,46 @@ def test_a_run_goes_on_where_it_stopped(bench: Bench, tmp_path: Path, monkeypatc
     with (tmp_path / evaluate.ITEMS_FILE).open("a", encoding="utf-8") as file:
         file.write('{"key": "cut of')
     calls = []
-    monkeypatch.setattr(evaluate, "measure", lambda bench, item: calls.append(item.key) or {"key": item.key})
+    monkeypatch.setattr(workers, "measure", lambda bench, item: calls.append(item.key) or {"key": item.key})
     records = run(bench, chosen, tmp_path)
     assert calls == [chosen[3].key], "only what is missing"
     assert records[:3] == first
     assert list(read_records(tmp_path / evaluate.ITEMS_FILE)) == [item.key for item in chosen]
 
 
-def test_no_process_at_all_is_refused() -> None:
-    with pytest.raises(UserError, match="at least 1"), evaluate.in_processes(SimpleNamespace(processes=0)):
-        pass
+def test_utterances_measured_at_once_are_heard_as_alone_but_not_timed(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "TIMED", 1)
+    chosen = items(3)
+    (tmp_path / "alone").mkdir(), (tmp_path / "together").mkdir()
+    alone = run(bench, chosen, tmp_path / "alone")
+    together = run(bench, chosen, tmp_path / "together", at_once=3)
+    assert [record["key"] for record in together] == [item.key for item in chosen]
+    assert [record.get("at_once", 1) for record in together] == [1, 1, 3, 3, 3, 3]
+    same = ("source_reading", "judge", "codec", "routing")
+    assert [[r["parts"].get(name) for name in same] for r in together] == [
+        [r["parts"].get(name) for name in same] for r in alone
+    ]
+    counts = {row["n"] for row in summarise(together) if row["measure"] == "chain.rtf"}
+    assert counts == {1}, "who waits for others has no speed of its own"
+
+
+def test_no_process_and_nothing_at_once_are_refused() -> None:
+    for counts in ({"processes": 0, "at_once": 1}, {"processes": 1, "at_once": 0}):
+        with pytest.raises(UserError, match="at least 1"):
+            workers.check_counts(SimpleNamespace(**counts))
+
+
+def killed(options: object) -> tuple[Bench, list[Item]]:
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "POLL_SECONDS", 0.1)
+    found = workers.measure_all(bench, items(1), killed, SimpleNamespace(processes=2), 1)
+    with pytest.raises(UserError, match="was killed"):
+        list(found)
 
 
 def test_records_may_hold_any_character(tmp_path: Path) -> None:

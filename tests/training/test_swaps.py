@@ -10,11 +10,11 @@ import pytest
 
 from training.pack import PHONES_FILE
 from training.phrasebook import checks
-from training.phrasebook.grammar import Phrase, grammar, phrases
+from training.phrasebook.grammar import Phrase, fill, grammar, load_openers, phrases
 from training.phrasebook.swaps import SWAPPED, swapped
 from training.speech import list_shards, read_list
 
-PER_TEMPLATE = 3
+PER_TEMPLATE = 20
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,19 @@ def test_no_sentence_with_swapped_words_is_in_the_phrasebook(nonsense: list[Phra
     assert {p.split for p in nonsense} == {SWAPPED} and SWAPPED not in {p.split for p in real}
 
 
+def test_what_is_held_out_is_not_said_after_another_opener_either(nonsense: list[Phrase]) -> None:
+    names = list(grammar()[0]["name"])
+    opened = [opener for kind in load_openers().values() for opener in kind]
+    before = {
+        fill(opener[side], {("name", ""): name}, side) for opener in opened for name in names for side in ("ja", "en")
+    }
+    lengths = {len(opener) for opener in before}
+    texts = {text for p in nonsense for text in (p.ja, p.en)}
+    rest = {text[length:] for text in texts for length in lengths if text[:length] in before}
+    assert len(rest) > 1000
+    assert {text[0].upper() + text[1:] for text in rest}.isdisjoint(t for p in phrases() for t in (p.ja, p.en))
+
+
 def test_held_out_templates_are_not_given_away_by_nonsense(nonsense: list[Phrase]) -> None:
     held_out = {template.id for template in grammar()[1] if template.held_out}
     assert held_out and held_out.isdisjoint(p.template for p in nonsense)
@@ -37,7 +50,8 @@ def test_held_out_templates_are_not_given_away_by_nonsense(nonsense: list[Phrase
 def test_every_template_with_a_slot_gets_its_share_of_short_sentences(nonsense: list[Phrase]) -> None:
     counts = Counter(p.template for p in nonsense)
     slotted = [t for t in grammar()[1] if not t.held_out and "{" in t.ja]
-    assert set(counts) == {t.id for t in slotted} and max(counts.values()) == PER_TEMPLATE
+    assert set(counts) <= {t.id for t in slotted} and max(counts.values()) == PER_TEMPLATE
+    assert len(counts) > 0.98 * len(slotted), "all but those whose words can only be their own"
     assert len(nonsense) > 0.98 * PER_TEMPLATE * len(slotted)
     assert max(len(checks.words(p.en)) for p in nonsense) <= checks.MAX_ENGLISH_WORDS
 

@@ -7,7 +7,7 @@ shipped. Both languages say the same nonsense, so that it can be translated word
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from training.phrasebook import checks
 from training.phrasebook.grammar import (
@@ -49,16 +49,19 @@ def swap(
     return chosen
 
 
-def swap_template(template: Template, count: int, rng: random.Random) -> Iterator[Phrase]:
-    """At most `count` sentences of a template."""
+def swap_template(template: Template, count: int, real: Container[str], rng: random.Random) -> Iterator[Phrase]:
+    """At most `count` sentences of a template. What is in `real` is not said after an opener either: it may be held
+    out."""
     slots, _ = grammar()
     values = list({(v["ja"], v["en"]): v for found in slots.values() for v in found}.values())
     listed = openers(template, slots["name"])
     for _ in range(count):
         chosen = swap(template, slots, values, rng)
-        phrase = make_phrase(template, chosen)
+        phrase = plain = make_phrase(template, chosen)
         if listed and rng.random() < OPENED_SHARE:
-            phrase = open_phrase(phrase, template, chosen, rng.choice(rng.choice(listed)))
+            phrase = open_phrase(plain, template, chosen, rng.choice(rng.choice(listed)))
+        if any(text in real for text in (plain.ja, plain.en, phrase.ja, phrase.en)):
+            continue
         yield Phrase(f"swap-{phrase.id}", phrase.template, phrase.domain, phrase.ja, phrase.en, SWAPPED)
 
 
@@ -69,8 +72,8 @@ def swapped(per_template: int, seed: int = 0) -> list[Phrase]:
     for template in grammar()[1]:
         if template.held_out or not template.keys("ja"):
             continue
-        made = swap_template(template, TRIES * per_template, random.Random(f"{seed}/{template.id}"))
-        fresh = {p.id: p for p in made if p.ja not in real and p.en not in real}
-        short = [p for p in fresh.values() if len(checks.words(p.en)) <= checks.MAX_ENGLISH_WORDS]
+        made = swap_template(template, TRIES * per_template, real, random.Random(f"{seed}/{template.id}"))
+        different = {p.id: p for p in made}.values()
+        short = [p for p in different if len(checks.words(p.en)) <= checks.MAX_ENGLISH_WORDS]
         found |= {p.id: p for p in short[:per_template]}
     return list(found.values())
