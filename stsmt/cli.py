@@ -145,7 +145,7 @@ def serve(settings: Settings) -> None:
     from stsmt.ui.corpus_listening import rated_corpus
 
     rated = {} if corpus is None else rated_corpus(corpus, translator.codec, settings)
-    build_app(translator, examples=EXAMPLES, corpus=corpus, **rated).launch(
+    build_app(translator, examples=EXAMPLES, corpus=corpus, at_once=settings.at_once, **rated).launch(
         server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
     )
 

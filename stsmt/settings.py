@@ -24,7 +24,8 @@ class Settings:
     `model`: a checkpoint folder, or `owner/name@revision` on the Hub. `engine`: what runs the language model.
     `db`: the corpus index. `ratings`: the folder of listening-test events. `ratings_repository`: the private dataset
     on the Hub that keeps a copy of them. `login`: whether visitors can log in (a Space with OAuth). `device`: a torch
-    device.
+    device. `at_once`: how many answers are made at the same time, while other visitors wait in line; they share the
+    model's work, so that two take less time than one after the other, but each of them takes longer.
     """
 
     model: str = str(BUNDLED_MODEL)
@@ -36,12 +37,15 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     device: str = "cpu"
+    at_once: int = 2
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise UserError(f"Unknown engine {self.engine!r} (STSMT_ENGINE); choose one of: {', '.join(ENGINES)}.")
         if not 0 <= self.port <= 65535:
             raise UserError(f"The port must be between 0 and 65535, not {self.port} (STSMT_PORT).")
+        if self.at_once < 1:
+            raise UserError(f"At least one answer must be made at once, not {self.at_once} (STSMT_AT_ONCE).")
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -55,8 +59,12 @@ class Settings:
         given = {
             name: environment[f"STSMT_{name.upper()}"] for name in names if environment.get(f"STSMT_{name.upper()}")
         }
-        port = environment.get("STSMT_PORT") or str(cls.port)
-        if not port.isdecimal():
-            raise UserError(f"STSMT_PORT must be a number, not {port!r}.")
         login = bool(environment.get("OAUTH_CLIENT_ID"))  # set by a Space whose README.md says `hf_oauth: true`
-        return cls(**given, login=login, port=int(port))
+        return cls(**given, login=login, port=_number(environment, "port"), at_once=_number(environment, "at_once"))
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    given = environment.get(f"STSMT_{name.upper()}") or str(getattr(Settings, name))
+    if not given.isdecimal():
+        raise UserError(f"STSMT_{name.upper()} must be a number, not {given!r}.")
+    return int(given)

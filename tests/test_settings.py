@@ -18,12 +18,16 @@ def test_defaults_are_the_bundled_model_on_the_cpu() -> None:
 
 def test_every_setting_is_read() -> None:
     names = ("model", "db", "ratings", "host", "device")
-    settings = Settings.read({f"STSMT_{name.upper()}": name for name in names} | {"STSMT_PORT": "80"})
+    settings = Settings.read(
+        {f"STSMT_{name.upper()}": name for name in names} | {"STSMT_PORT": "80", "STSMT_AT_ONCE": "4"}
+    )
     assert all(getattr(settings, name) == name for name in names)
-    assert settings.port == 80
+    assert (settings.port, settings.at_once) == (80, 4)
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "x"), ("PORT", "99999"), ("ENGINE", "magic")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "x"), ("PORT", "99999"), ("ENGINE", "magic"), ("AT_ONCE", "0"), ("AT_ONCE", "-1")]
+)
 def test_a_value_that_cannot_be_used_gets_a_sentence(name: str, value: str) -> None:
     with pytest.raises(UserError, match=name):
         Settings.read({f"STSMT_{name}": value})

@@ -36,12 +36,13 @@ def build_app(
     ratings_of: Callable[[str], PairRatings] | None = None,
     listening: Listening | None = None,
     no_listening: str = "",
+    at_once: int = 1,
 ) -> gr.Blocks:
     """The whole page; `examples` is a folder with clips and their `examples.json`.
 
     With a `corpus` there is a tab to browse it: `on_send` takes the ids of pairs that somebody wants rated and returns
     how many it took, `ratings_of` tells what raters said of a pair. With a `listening` test there is one for it, or
-    the sentence `no_listening` in its place.
+    the sentence `no_listening` in its place. `at_once` answers are made at the same time, everybody else waits in line.
     """
     studio = Studio(
         memory=Memory(translator),
@@ -49,6 +50,7 @@ def build_app(
         default_mode=translator.prompt.default_mode,
         examples=read_examples(examples) if examples else [],
         streams=provide_ffmpeg(),
+        at_once=at_once,
     )
     with gr.Blocks(
         title="stsmt", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS), fill_width=False
@@ -73,7 +75,7 @@ def build_app(
                     gr.HTML(f'<p role="alert">{html.escape(no_listening)}</p>')
             with gr.Tab(label("tab_about"), id="about"):
                 about(translator.card)
-        endpoints(studio.memory, live.MODEL)
+        endpoints(studio.memory, studio.line)
         if corpus is not None:
             corpus_endpoints(corpus, sounds, BUSY)
     app.queue(max_size=32)

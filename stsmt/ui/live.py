@@ -17,18 +17,23 @@ from stsmt.ui.forms import AUTOMATIC, PRIVATE, Example, shown_errors
 from stsmt.ui.streaming import Memory, pcm
 from stsmt.ui.strings import label, visitor_language
 
-MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # one answer at a time
-
 
 @dataclass(frozen=True)
 class Studio:
-    """What the tabs share: the translator behind its memory, voices, default mode, examples, streaming or not."""
+    """What the tabs share: the translator behind its memory, voices, default mode, examples, streaming or not, and how
+    many answers are made at once."""
 
     memory: Memory
     voices: dict[str, Language]
     default_mode: Mode
     examples: list[Example]
     streams: bool
+    at_once: int = 1
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """In which everything that asks the model waits its turn."""
+        return {"concurrency_id": "model", "concurrency_limit": self.at_once}
 
 
 # -- inputs ----------------------------------------------------------------------------------------------------------
@@ -119,9 +124,9 @@ class Tab:
     load_example: Callable[[int], Any]
 
 
-def connect(tab: Tab, handler: Callable[..., Iterator[Updates]], into: Panel) -> None:
+def connect(tab: Tab, handler: Callable[..., Iterator[Updates]], into: Panel, line: dict[str, Any]) -> None:
     """Run `handler` on each trigger and on each example; Cancel ends it and clears the status."""
-    options: dict[str, Any] = {"inputs": tab.inputs, "outputs": into.outputs, **PRIVATE, **MODEL}
+    options: dict[str, Any] = {"inputs": tab.inputs, "outputs": into.outputs, **PRIVATE, **line}
     running = [gr.on(tab.triggers, handler, trigger_mode="once", **options)]
     if tab.examples is not None:
         loaded = tab.examples.click(tab.load_example, tab.examples, tab.inputs[0], queue=False, **PRIVATE)
@@ -146,9 +151,9 @@ def speech_to_speech(studio: Studio) -> None:
             into = panel(status, ("transcript", "translation"), speech=True, streams=studio.streams)
     inputs: list[Component] = [source, to, mode, voice, seed]
     tab = Tab(inputs, [go.click, source.stop_recording], cancel, examples, clip_loader(studio))
-    connect(tab, answering(studio, into, "stage_start", forms.sts_request), into)
+    connect(tab, answering(studio, into, "stage_start", forms.sts_request), into, studio.line)
     narrow_voices(studio, to, voice)
-    compare_section(studio.memory, inputs, {**PRIVATE, **MODEL})
+    compare_section(studio.memory, inputs, {**PRIVATE, **studio.line})
 
 
 def text_to_speech(studio: Studio) -> None:
@@ -164,7 +169,7 @@ def text_to_speech(studio: Studio) -> None:
         with gr.Column(min_width=300):
             into = panel(status, (), speech=True, streams=studio.streams)
     tab = Tab([text, language, voice, seed], [go.click, text.submit], cancel, examples, text_loader(studio))
-    connect(tab, answering(studio, into, "stage_read", forms.tts_request), into)
+    connect(tab, answering(studio, into, "stage_read", forms.tts_request), into, studio.line)
     narrow_voices(studio, language, voice)
 
 
@@ -177,7 +182,7 @@ def speech_to_text(studio: Studio) -> None:
         with gr.Column(min_width=300):
             into = panel(status, ("transcript",), speech=False, streams=studio.streams)
     tab = Tab([source, language], [go.click, source.stop_recording], cancel, examples, clip_loader(studio))
-    connect(tab, answering(studio, into, "stage_start", forms.stt_request), into)
+    connect(tab, answering(studio, into, "stage_start", forms.stt_request), into, studio.line)
 
 
 def clip_loader(studio: Studio) -> Callable[[int], Any]:

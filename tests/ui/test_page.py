@@ -30,6 +30,12 @@ def test_only_the_four_endpoints_are_public(translator: Translator) -> None:
     assert public == ["sts", "tts", "stt", "compare"]
 
 
+def test_whoever_asks_the_model_waits_in_one_line_of_which_some_are_answered_at_once(translator: Translator) -> None:
+    asking = [fn for fn in build_app(translator, at_once=3).fns.values() if fn.concurrency_id == "model"]
+    assert {fn.concurrency_limit for fn in asking} == {3}
+    assert {"sts", "tts", "stt", "compare"} <= {fn.api_name for fn in asking}
+
+
 def test_the_style_names_no_colour() -> None:
     assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb|hsl", STYLE.read_text(encoding="utf-8"))
 
