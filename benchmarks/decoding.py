@@ -1,8 +1,9 @@
-"""How long a token takes: `python -m benchmarks.decoding [--model assets/embedded] [--tokens 150] [--repeat 20]`.
+"""How long a token takes: `python -m benchmarks.decoding [--tokens 150] [--repeat 20] [--conversations 2 4 8 16]`.
 
 The engine's own forward pass against transformers' modules with their own cache, the same weights and ids in the same
-process, taking turns. The last line is one JSON document: milliseconds (median) and transformers ÷ this with a 95 %
-interval (bootstrap over the turns), for a prompt and for a token after it.
+process, taking turns; then against itself, for several conversations that share their passes. The last line is one JSON
+document: milliseconds (median) and other ÷ this with a 95 % interval (bootstrap over the turns), for a prompt, for a
+token after it, and for a token of each of so many conversations.
 """
 
 import argparse
@@ -45,6 +46,21 @@ def turn(decoder: Any, prompt: list[int], tokens: list[int]) -> tuple[float, flo
     return 1e3 * (read - begun), 1e3 * (time.perf_counter() - read) / len(tokens)
 
 
+def shared_turn(decoder: Decoder, prompt: list[int], tokens: list[int], conversations: int) -> tuple[float, float]:
+    """(milliseconds of a token in a conversation alone, of one where several share the passes)."""
+    alone, states = decoder.start(), [decoder.start() for _ in range(conversations)]
+    for state in (alone, *states):
+        decoder.read(state, prompt)
+    begun = time.perf_counter()
+    for id in tokens:
+        decoder.read(alone, [id])
+    read = time.perf_counter()
+    for id in tokens:
+        decoder.read_each(states, [id] * conversations)
+    shared = time.perf_counter() - read
+    return 1e3 * (read - begun) / len(tokens), 1e3 * shared / len(tokens) / conversations
+
+
 def interval(ours: np.ndarray, theirs: np.ndarray) -> list[float]:
     """95 % of the ratio of medians."""
     chance = np.random.default_rng(0)
@@ -53,7 +69,7 @@ def interval(ours: np.ndarray, theirs: np.ndarray) -> list[float]:
     return [round(float(bound), 2) for bound in np.quantile(ratios, (0.025, 0.975))]
 
 
-def compare(model: Lfm2ForCausalLM, tokens: int, repeat: int) -> dict[str, Any]:
+def compare(model: Lfm2ForCausalLM, tokens: int, repeat: int, conversations: list[int]) -> dict[str, Any]:
     """Both ways in turn; the first turn of each is not counted."""
     ids = torch.randint(
         model.config.vocab_size, (PROMPT + tokens,), generator=torch.Generator().manual_seed(0)
@@ -65,15 +81,20 @@ def compare(model: Lfm2ForCausalLM, tokens: int, repeat: int) -> dict[str, Any]:
     measured = np.array([[way() for way in ways] for _ in range(repeat + 1)])[1:]  # [turn, way, prompt or token]
     found: dict[str, Any] = {"turns": repeat, "threads": torch.get_num_threads()}
     for place, name in enumerate(("prompt", "token")):
-        ours, theirs = measured[:, 0, place], measured[:, 1, place]
-        this, other = float(np.median(ours)), float(np.median(theirs))
-        found[name] = {
-            "this_ms": round(this, 2),
-            "transformers_ms": round(other, 2),
-            "ratio": round(other / this, 2),
-            "interval": interval(ours, theirs),
-        }
+        found[name] = row("transformers", measured[:, 0, place], measured[:, 1, place])
+    decoder = Decoder(model, len(ids))
+    for count in conversations:
+        turns = [shared_turn(decoder, ids[:PROMPT], ids[PROMPT:], count) for _ in range(repeat + 1)]
+        alone, shared = np.array(turns)[1:].T
+        found[f"token of {count} conversations"] = row("alone", shared, alone)
     return found
+
+
+def row(other: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
+    """Medians of the turns' milliseconds, and how often one fits into the other."""
+    this, that = float(np.median(ours)), float(np.median(theirs))
+    times = {"this_ms": round(this, 2), f"{other}_ms": round(that, 2)}
+    return {**times, "ratio": round(that / this, 2), "interval": interval(ours, theirs)}
 
 
 def main() -> None:
@@ -81,9 +102,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("assets/embedded"))
     parser.add_argument("--tokens", type=int, default=150, help="after the prompt, one at a time")
     parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--conversations", type=int, nargs="*", default=[2, 4, 8, 16], help="that share their passes")
     options = parser.parse_args()
     model = Lfm2ForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
-    print(json.dumps(compare(model, options.tokens, options.repeat)))
+    print(json.dumps(compare(model, options.tokens, options.repeat, options.conversations)))
 
 
 if __name__ == "__main__":

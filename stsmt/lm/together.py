@@ -1,15 +1,18 @@
 """Conversations that wait for their next token at the same time share one forward pass.
 
 For a small model on a CPU a pass fetches every weight from memory, whether for one conversation or for many: with
-sixteen, a token costs a fourth (`python -m benchmarks.decoding --conversations 16`). After the continuous batching of
-Orca (Yu et al. 2022, OSDI), a token at a time, nobody waits for anybody to arrive.
+sixteen, a token costs a fourth (`python -m benchmarks.decoding`). After the continuous batching of
+Orca (Yu et al. 2022, OSDI): conversations come and go between passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Lock
+from threading import Condition, Event
 
 from stsmt.lm.lfm2 import Decoder, State
+
+PATIENCE = 0.003  # seconds; longer than choosing a token takes, shorter than a pass
 
 
 @dataclass(eq=False)
@@ -26,12 +29,25 @@ class _Turn:
 class Together:
     """`Decoder.read` for any number of threads, each with states of its own.
 
-    Who comes while a pass is under way waits for the next one, which its first comer does for all.
+    The first one that comes does the pass for all. It waits for the other conversations as long as one after the other
+    arrives, but not for those that are slow: they read a prompt, or play what they have.
     """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._lock, self._waiting, self._busy = Lock(), list[_Turn](), False
+        self._changed, self._waiting, self.talking, self._busy = Condition(), list[_Turn](), 0, False
+
+    @contextmanager
+    def conversation(self) -> Iterator[None]:
+        """While it lasts, the others wait a little for this one."""
+        with self._changed:
+            self.talking += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.talking -= 1
+                self._changed.notify_all()
 
     def read(self, state: State, ids: Sequence[int]) -> None:
         """Take `ids`, at least one, into `state`."""
@@ -39,8 +55,9 @@ class Together:
             self._decoder.read(state, ids)
             return
         turn = _Turn(state, ids[0])
-        with self._lock:
+        with self._changed:
             self._waiting.append(turn)
+            self._changed.notify_all()
             leads, self._busy = not self._busy, True
         if not leads:
             turn.woken.wait()
@@ -51,7 +68,9 @@ class Together:
 
     def _lead(self) -> None:
         """One pass for all that wait; then whoever came meanwhile leads."""
-        with self._lock:
+        with self._changed:
+            while len(self._waiting) < self.talking and self._changed.wait(PATIENCE):
+                pass
             turns, self._waiting = self._waiting, []
         try:
             self._pass(turns)
@@ -61,7 +80,7 @@ class Together:
         for turn in turns:
             turn.read = True
             turn.woken.set()
-        with self._lock:
+        with self._changed:
             self._busy = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].woken.set()

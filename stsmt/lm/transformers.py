@@ -20,7 +20,7 @@ from stsmt.lm.lfm2 import Decoder, State
 from stsmt.lm.script import follow, in_run
 from stsmt.lm.together import Together
 
-KEPT = 16  # states of ended calls, each the memory of one conversation
+KEPT = 8  # states of ended calls, each the memory of a conversation: for each that goes on, but so many at least
 
 
 class _Head:
@@ -69,7 +69,7 @@ class TransformersLM:
         self.vocab_size: int = model.config.vocab_size
         self._heads: dict[tuple[tuple[range, ...], int], _Head] = {}
         self._lock = Lock()
-        self._kept = deque[State](maxlen=KEPT)  # of the last calls; a running call owns its state alone
+        self._kept = deque[State]()  # of the last calls; a running call owns its state alone
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
         head = self._head(sampling)
@@ -77,21 +77,22 @@ class TransformersLM:
         state, new, made = self._take(ids), list(ids), list[int]()
         new = new[len(state.ids) :]
         try:
-            while len(made) < sampling.max_new_tokens:
-                self._together.read(state, new)
-                token = self._sample(head, state.hidden, made, sampling, random)
-                made.append(token.id)
-                new = [token.id]
-                yield token
-                if token.id == sampling.stop:
-                    return
+            with self._together.conversation():
+                while len(made) < sampling.max_new_tokens:
+                    self._together.read(state, new)
+                    token = self._sample(head, state.hidden, made, sampling, random)
+                    made.append(token.id)
+                    new = [token.id]
+                    yield token
+                    if token.id == sampling.stop:
+                        return
         finally:
-            self._kept.append(state)
+            self._keep(state)
 
     def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:
         state = self._take(ids)
         self._together.read(state, ids[len(state.ids) :])
-        self._kept.append(state)
+        self._keep(state)
         with torch.inference_mode():
             rows = self._output[torch.tensor(list(candidates), device=self._output.device)]
             logits = torch.mv(rows, state.hidden).float()
@@ -111,6 +112,12 @@ class TransformersLM:
                     self._kept.remove(state)
                     return state
         return self._decoder.start()
+
+    def _keep(self, state: State) -> None:
+        with self._lock:
+            self._kept.append(state)
+            while len(self._kept) > max(KEPT, 2 * self._together.talking):
+                self._kept.popleft()
 
     @torch.inference_mode()
     def _sample(

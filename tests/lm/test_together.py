@@ -62,6 +62,35 @@ def test_who_comes_during_a_pass_shares_the_next_one() -> None:
         assert torch.allclose(state.hidden, alone.hidden, atol=1e-5) and state.ids == [id, 2, 3, 7]
 
 
+def test_a_pass_waits_for_all_that_talk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stsmt.lm.together.PATIENCE", 60)
+    decoder = Watched()
+    decoder.go.set()
+    together, begin = Together(decoder), Barrier(THREADS)
+
+    def talk(id: int) -> None:
+        state = started(decoder, id)
+        with together.conversation():
+            begin.wait(60)
+            for _ in range(10):
+                together.read(state, [7])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(talk, range(THREADS)))
+    assert decoder.sizes == [THREADS] * 10
+
+
+def test_who_talks_but_is_busy_with_something_else_is_not_waited_for() -> None:
+    decoder = Decoder(MODEL, 1024)
+    together, state = Together(decoder), started(decoder, 1)
+    with together.conversation():
+        for _ in range(3):
+            together.read(state, [7])
+    with together.conversation(), together.conversation():  # as of a visitor whose sound is being decoded
+        together.read(state, [7])
+    assert state.ids == [1, 2, 3, 7, 7, 7, 7]
+
+
 def test_many_threads_read_what_each_would_alone() -> None:
     together = Together(Decoder(MODEL, 1024))
     begin = Barrier(THREADS)
