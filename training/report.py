@@ -75,6 +75,8 @@ def write(report: Report, out: Path) -> None:
 def markdown(report: Report, plots: Sequence[str] = ()) -> str:
     """The whole report as a page."""
     counts, model = report["utterances"], report["model"]
+    sets = list(dict.fromkeys(row["set"] for row in report["rows"]))
+    spoiled = [name for name in sets if name in CONDITIONS]
     state = "" if counts["measured"] == counts["planned"] else " **This run is not complete.**"
     return "\n\n".join(
         [
@@ -82,7 +84,8 @@ def markdown(report: Report, plots: Sequence[str] = ()) -> str:
             f"{counts['measured']} of {counts['planned']} utterances measured.{state} Made by `{report['command']}`. "
             f"Intervals: {report['intervals']}. Scores: {_signatures(report)}.",
             *(f"![{name}]({name}.png)" for name in plots),
-            *(_set_section(report["rows"], name) for name in dict.fromkeys(row["set"] for row in report["rows"])),
+            *(_set_section(report["rows"], name) for name in sets if name not in CONDITIONS),
+            *([_spoiled_section(report["rows"], spoiled)] if spoiled else []),
             *([_confidence_section(report["confidence"])] if report["confidence"] else []),
             _examples_section(report["examples"]),
         ]
@@ -101,6 +104,21 @@ def _set_section(rows: Sequence[Row], name: str) -> str:
         cells = {row["subject"][:2]: row for row in chosen if row["measure"] == measure}
         label = _label([row["label"] for row in cells.values()])
         lines.append(f"| {label} | {_cell(cells.get('ja'))} | {_cell(cells.get('en'))} |")
+    return "\n".join(lines)
+
+
+def _spoiled_section(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """One table: a line per condition."""
+    columns = {
+        "stt.transcript.error": "STT: CER ja / WER en",
+        "stt.transcript.exact": "fully right",
+        "stt.loops": "loops",
+    }
+    found = {(row["set"], row["subject"][:2], row["measure"]): row for row in rows}
+    lines = ["## Spoiled recordings", "", f"| | {' | '.join(columns.values())} |", "|---" * (1 + len(columns)) + "|"]
+    for name in names:
+        cells = (" / ".join(_cell(found.get((name, source, key))) for source in LANGUAGES) for key in columns)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -260,6 +260,19 @@ def test_a_whole_run_writes_all_reports(bench: Bench, tiny_checkpoint: Path, tmp
     assert "<sub>" in readme, "every number has its interval"
 
 
+def test_spoiled_recordings_are_one_table(bench: Bench, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    out, names = tmp_path / "report", ("noise at 5 dB", "clipped")
+    measure_and_write(bench, items(1, ["unseen_sentence", *names]), options(out, tiny_checkpoint))
+    page = (out / "report.md").read_text(encoding="utf-8")
+    table = page.partition("## Spoiled recordings")[2].partition("##")[0].splitlines()
+    lines = {
+        line.split("|")[1].strip(): line.count("n 1)") for line in table if line.startswith("|") and "n 1)" in line
+    }
+    assert lines == dict.fromkeys(names, 6), "three numbers in both languages"
+    assert not any(f"## {name}" in page for name in names)
+    assert (out / "robustness.png").exists()
+
+
 def test_a_run_goes_on_where_it_stopped(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = items(2)
     assert run(bench, chosen, tmp_path, minutes=0) == []
