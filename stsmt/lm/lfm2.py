@@ -187,10 +187,8 @@ class Decoder:
     @torch.inference_mode()
     def read_each(self, states: Sequence[State], ids: Sequence[int]) -> None:
         """Take one id into each of several states, none of which is empty: a matrix is fetched from memory once."""
-        x, starts = (
-            self.embedding[torch.tensor(ids, device=self.embedding.device)],
-            [len(state.ids) for state in states],
-        )
+        x = self.embedding[torch.tensor(ids, device=self.embedding.device)]
+        starts = [len(state.ids) for state in states]
         found = []
         for layer, *memories in zip(self._layers, *(state.memories for state in states), strict=True):
             mixed, memories = layer.operator.each(layer.operator_norm(x), memories, starts)
