@@ -62,6 +62,8 @@ def measure_all(
     finally:
         for worker in workers:
             worker.terminate()
+            worker.join()
+        found.close()
 
 
 def _next(found: Any, workers: Sequence[Any]) -> Record:
