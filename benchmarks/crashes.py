@@ -30,6 +30,7 @@ from stsmt.listening.exchange import rows
 from stsmt.ui.listening_api import listening_endpoints
 
 UP_SECONDS = (0.2, 2.0)  # how long a server lives once it answers
+FIRST_SECONDS = 60.0  # how long the first one is given to acknowledge something, on a machine however slow
 OVERLAP = 4
 Call = tuple[Any, ...]
 
@@ -107,6 +108,7 @@ def crash(kills: int, raters: int, seed: int = 0) -> dict[str, Any]:
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
                 assert server.stdout is not None
                 connection.open(server.stdout.readline().strip())
+                await_first(acknowledged)
                 time.sleep(rng.uniform(*UP_SECONDS))
                 connection.close()
                 server.kill()
@@ -120,6 +122,13 @@ def crash(kills: int, raters: int, seed: int = 0) -> dict[str, Any]:
             "refused": refused,
             "seconds": round(time.perf_counter() - start, 1),
         }
+
+
+def await_first(acknowledged: list[str]) -> None:
+    """Wait until anything was acknowledged."""
+    given_up = time.monotonic() + FIRST_SECONDS
+    while not acknowledged and time.monotonic() < given_up:
+        time.sleep(0.05)
 
 
 def _found(folder: Path, acknowledged: list[str]) -> dict[str, Any]:
