@@ -138,7 +138,7 @@ def attempts(
 
 def _sampling(prompt: PromptFormat, phase: Phase, cap: int, seed: int) -> Sampling:
     if not phase.is_speech:
-        return Sampling(phase.allowed, phase.end, cap, seed=seed)
+        return Sampling(phase.allowed, phase.end, cap, seed=seed, beams=phase.beams)
     options = {**SPEECH_SAMPLING, **prompt.data.get("sampling", {})}  # a checkpoint may know better
     return Sampling(phase.allowed, phase.end, cap, min_new_tokens=MIN_CODES, seed=seed, **options)
 
@@ -146,4 +146,5 @@ def _sampling(prompt: PromptFormat, phase: Phase, cap: int, seed: int) -> Sampli
 def _reseeded(sampling: Sampling, retry: int) -> Sampling:
     if not retry:
         return sampling
-    return replace(sampling, seed=sampling.seed + retry, temperature=sampling.temperature or RETRY_TEXT_TEMPERATURE)
+    temperature = sampling.temperature or RETRY_TEXT_TEMPERATURE
+    return replace(sampling, seed=sampling.seed + retry, temperature=temperature, beams=1)

@@ -22,6 +22,9 @@ phones (in direct translation the only plan, as in Translatotron 2, Jia et al. 2
 the phone to be spoken next where the phone before it begins, so that the model never loses its place. The cues of
 speech after a reading come in its order (`Sampling.script`). Where the cues are for hearing, too, what is heard is
 written down in phones before anything else (*hearing*), between the transcript's marker and the cue of silence.
+
+"beams" of `prompt.json` says how many ways of going on are weighed side by side in the fields where that pays: by
+field, or as "plan" for the reading of direct translation.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,13 +75,15 @@ class Rendered:
 class Phase:
     """One field of an answer while it is generated.
 
-    `opening` ids precede it, the ids in `allowed` (ascending ranges) may come, `end` (a token id) closes it.
+    `opening` ids precede it, the ids in `allowed` (ascending ranges) may come, `end` (a token id) closes it; so many
+    `beams` are weighed.
     """
 
     field: Field
     opening: list[int]
     allowed: tuple[range, ...]
     end: int
+    beams: int = 1
 
     @property
     def is_speech(self) -> bool:
@@ -118,6 +123,7 @@ class PromptFormat:
             self._cue_ids = {name: self._special(cues["token"].format(name=name)) for name in cues["names"]}
             self._reading_start = self._cue_ids[SILENCE] if self._cue_ids else None
             self._hears = bool(self._cue_ids and cues.get("hearing"))
+            self._beams = {str(field): int(width) for field, width in data.get("beams", {}).items()}
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
@@ -266,9 +272,12 @@ class PromptFormat:
         fields = self._fields(example)
         openings = [self._opening(field, example) for field in fields]
         ends = [*openings[1:], self.end_of_turn]
+        ends = [self._speech_end if field == "speech" else end for field, end in zip(fields, ends, strict=True)]
+        plans = example.task is Task.STS and example.mode is Mode.DIRECT
+        beams = [self._beams.get("plan" if plans and field == "reading" else field, 1) for field in fields]
         return [
-            Phase(field, [opening], self._allowed[field], self._speech_end if field == "speech" else end)
-            for field, opening, end in zip(fields, openings, ends, strict=True)
+            Phase(field, [opening], self._allowed[field], end, width)
+            for field, opening, end, width in zip(fields, openings, ends, beams, strict=True)
         ]
 
     def _opening(self, field: Field, example: Example) -> int:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from stsmt.errors import UserError
-from stsmt.example import Mode, Task
+from stsmt.example import Example, Mode, Task
 from stsmt.prompt import PromptFormat
 from stsmt.requests import Request, Result
 from stsmt.translator import Translator
 from tests.conftest import make_speech
-from tests.test_translator import CODES, STS, TOKENIZER, ScriptedCodec, ScriptedLM, calls
+from tests.test_translator import CHAIN, CODES, STS, TOKENIZER, ScriptedCodec, ScriptedLM, calls
 from tests.tiny import CODEBOOK_SIZE, prompt_data, tiny_tokenizer
 
 
@@ -74,6 +74,23 @@ def test_a_checkpoint_may_know_better_how_to_sample_and_how_much_it_hears() -> N
     translator.run(Request(Task.TTS, text="Hello."))
     assert (calls(translator)[-1][1].temperature, calls(translator)[-1][1].top_k) == (0.5, 7)
     assert translator.piece_seconds == 6
+
+
+def test_a_checkpoint_says_what_is_searched_for_and_how_wide() -> None:
+    prompt = PromptFormat(prompt_data() | {"beams": {"plan": 5, "translation": 3}}, TOKENIZER, CODEBOOK_SIZE)
+    direct, chain = (Example(Task.STS, "ja", "en", mode, "slt", None, (1, 2)) for mode in (Mode.DIRECT, Mode.CHAIN))
+    assert {phase.field: phase.beams for phase in prompt.phases(direct)} == {"reading": 5, "speech": 1}
+    beams = {"transcript": 1, "translation": 3, "reading": 1, "speech": 1}
+    assert {phase.field: phase.beams for phase in prompt.phases(chain)} == beams
+    translator = Translator(ScriptedLM(CHAIN[0]), prompt, ScriptedCodec())
+    translator.run(Request(Task.MT, text="Hello."))
+    assert calls(translator)[-1][1].beams == 3
+
+
+@pytest.mark.parametrize("beams", [{"plan": "many"}, 3, ["plan"]])
+def test_beams_that_are_no_numbers_are_refused(beams: Any) -> None:
+    with pytest.raises(UserError, match="not usable"):
+        PromptFormat(prompt_data() | {"beams": beams}, TOKENIZER, CODEBOOK_SIZE)
 
 
 def test_parts_that_do_not_match_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ MARKERS: dict[str, Any] = {
 }
 NAMES = {"ja": "Japanese", "en": "English"}
 DEFAULT_VOICES = {"ja": "mei", "en": "slt"}
-# Of speech; by `training.evaluate --sets dev`, see training/LOG.md.
+# How answers are searched for; by trials on dev sentences, see training/LOG.md.
 SAMPLING = {"temperature": 0.1, "top_k": 50, "run_limit": 10}
+BEAMS = {"plan": 6, "translation": 4}
 
 
 def prompt_data() -> dict[str, Any]:
@@ -45,6 +46,7 @@ def prompt_data() -> dict[str, Any]:
         "voices": {v.name: {"language": v.language, "token": f"<|voice_{v.name}|>"} for v in targets},
         "default_voices": DEFAULT_VOICES,
         "sampling": SAMPLING,
+        "beams": BEAMS,
         "max_source_seconds": MAX_SECONDS,
     }
 

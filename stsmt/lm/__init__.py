@@ -33,6 +33,9 @@ class Sampling:
 
     With a `script`, whichever of the ids in `scripted` (ranges within `allowed`) the model would take, the next one of
     the script comes in its place, and `stop` only after the last.
+
+    With more than one of `beams`, the most probable of so many continuations that are followed side by side
+    (`stsmt.lm.beam`); nothing comes before its end, and temperature, penalty, run limit and script do not count.
     """
 
     allowed: tuple[range, ...]
@@ -48,6 +51,7 @@ class Sampling:
     seed: int = 0
     script: tuple[int, ...] = ()
     scripted: tuple[range, ...] = ()
+    beams: int = 1
 
 
 class LM(Protocol):

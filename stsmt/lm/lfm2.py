@@ -24,6 +24,13 @@ class State:
         self.hidden = torch.empty(0)
         self.memories: Sequence[Tensor | None] = [None] * layers
 
+    def copy(self) -> "State":
+        """Another one that remembers the same."""
+        other = State(0)
+        other.ids, other.hidden = list(self.ids), self.hidden
+        other.memories = [None if memory is None else memory.clone() for memory in self.memories]
+        return other
+
 
 class _Linear:
     """x [n, in] → [n, out]; the outputs of several modules side by side."""

@@ -16,6 +16,7 @@ import torch
 
 from stsmt.checkpoint import load_weights
 from stsmt.lm import Sampling, Token
+from stsmt.lm.beam import Beam, search
 from stsmt.lm.lfm2 import Decoder, State
 from stsmt.lm.script import follow, in_run
 from stsmt.lm.together import Together
@@ -72,6 +73,9 @@ class TransformersLM:
         self._kept = deque[State]()  # of the last calls; a running call owns its state alone
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
+        return self._search(ids, sampling) if sampling.beams > 1 else self._continue(ids, sampling)
+
+    def _continue(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
         head = self._head(sampling)
         random = torch.Generator(self._output.device).manual_seed(sampling.seed)
         state, new, made = self._take(ids), list(ids), list[int]()
@@ -88,6 +92,32 @@ class TransformersLM:
                         return
         finally:
             self._keep(state)
+
+    def _search(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
+        head, start = self._head(sampling), self._take(ids)
+        self._decoder.read(start, ids[len(start.ids) :])
+
+        def extend(beams: Sequence[Beam[State]]) -> list[tuple[State, list[Token]]]:
+            states = self._grow(beams)
+            may_stop = len(beams[0].tokens) >= sampling.min_new_tokens
+            return [(state, self._likeliest(head, state.hidden, sampling.beams, may_stop)) for state in states]
+
+        best = search(start, extend, width=sampling.beams, limit=sampling.max_new_tokens, stop=sampling.stop)
+        self._keep(best.state)
+        yield from best.tokens
+
+    def _grow(self, beams: Sequence[Beam[State]]) -> list[State]:
+        """The states of `beams` with the last token of each read; of beams that share a state, one takes it over."""
+        taken, states = set[int](), list[State]()
+        for beam in beams:
+            states.append(beam.state.copy() if id(beam.state) in taken else beam.state)
+            taken.add(id(beam.state))
+        last = [beam.tokens[-1].id for beam in beams if beam.tokens]
+        if len(last) > 1:
+            self._decoder.read_each(states, last)
+        elif last:
+            self._decoder.read(states[0], last)
+        return states
 
     def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:
         state = self._take(ids)
@@ -118,6 +148,13 @@ class TransformersLM:
             self._kept.append(state)
             while len(self._kept) > max(KEPT, 2 * self._together.talking):
                 self._kept.popleft()
+
+    @torch.inference_mode()
+    def _likeliest(self, head: _Head, hidden: torch.Tensor, count: int, may_stop: bool) -> list[Token]:
+        logits = head.logits(hidden)
+        logits = logits if may_stop else logits[:-1]
+        values, positions = torch.log_softmax(logits, dim=0).topk(min(count + 1, len(logits)))
+        return [Token(head.ids[p], v) for v, p in zip(values.tolist(), positions.tolist(), strict=True)]
 
     @torch.inference_mode()
     def _sample(

@@ -15,6 +15,7 @@ from typing import Any
 from stsmt.checkpoint import loading
 from stsmt.errors import UserError
 from stsmt.lm import Sampling, Token
+from stsmt.lm.beam import Beam, search
 
 # float32 as the transformers engine. vLLM 0.32's own CPU kernel for rotary positions turns only the first of LFM2's
 # heads, and eager mode would choose it: plausible words, wrong ones.
@@ -35,7 +36,20 @@ class VLLM:
         self._engine = asyncio.run_coroutine_threadsafe(_call(make_engine), self._loop).result()
 
     def generate(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
-        return self._stream(ids, _parameters(sampling))
+        return self._search(ids, sampling) if sampling.beams > 1 else self._stream(ids, _parameters(sampling))
+
+    def _search(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
+        async def step(beams: Sequence[Beam[None]]) -> list[tuple[None, list[Token]]]:
+            parameters = _step(sampling, may_stop=len(beams[0].tokens) >= sampling.min_new_tokens)
+            begun = ([*ids, *(token.id for token in beam.tokens)] for beam in beams)
+            outputs = await asyncio.gather(*(_last(self._request(each, parameters)) for each in begun))
+            return [(None, _ranked(output)) for output in outputs]
+
+        def extend(beams: Sequence[Beam[None]]) -> list[tuple[None, list[Token]]]:
+            return asyncio.run_coroutine_threadsafe(step(beams), self._loop).result()
+
+        best = search(None, extend, width=sampling.beams, limit=sampling.max_new_tokens, stop=sampling.stop)
+        yield from best.tokens
 
     def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:
         from vllm import SamplingParams
@@ -88,6 +102,26 @@ async def _forward(outputs: AsyncIterator[Any], tokens: "queue.SimpleQueue[Token
         tokens.put(None)
     except Exception as error:  # the reader is in another thread: hand it over instead of losing it
         tokens.put(error)
+
+
+def _ranked(output: Any) -> list[Token]:
+    """The likeliest tokens of a single step."""
+    found = output.outputs[0].logprobs[0]
+    return [Token(id, each.logprob) for id, each in sorted(found.items(), key=lambda pair: -pair[1].logprob)]
+
+
+def _step(sampling: Sampling, may_stop: bool) -> Any:
+    """One token, and what else it could be; the cache of prefixes makes that a step of beam search."""
+    from vllm import SamplingParams
+
+    allowed = [*chain(*sampling.allowed), *([sampling.stop] if may_stop else [])]
+    return SamplingParams(
+        max_tokens=1,
+        temperature=0.0,
+        allowed_token_ids=allowed,
+        logprobs=min(sampling.beams + 1, len(allowed)),
+        detokenize=False,
+    )
 
 
 def _parameters(sampling: Sampling) -> Any:

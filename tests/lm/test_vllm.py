@@ -95,6 +95,14 @@ def test_a_script_is_followed_alike(transformers_lm: LM, vllm_lm: LM, prompt: li
     assert followed == script[: len(followed)] and (7 not in found or followed == script)
 
 
+@pytest.mark.parametrize("prompt", PROMPTS, ids=len)
+def test_beams_find_the_same_answer(transformers_lm: LM, vllm_lm: LM, prompt: list[int]) -> None:
+    sampling = Sampling(allowed=(TEXT,), stop=7, max_new_tokens=12, min_new_tokens=4, beams=3)
+    expected, found = (list(lm.generate(prompt, sampling)) for lm in (transformers_lm, vllm_lm))
+    assert [t.id for t in found] == [t.id for t in expected]
+    assert [t.log_probability for t in found] == pytest.approx([t.log_probability for t in expected], abs=1e-3)
+
+
 def test_requests_with_and_without_a_script_share_a_batch(vllm_lm: LM) -> None:
     free = Sampling(allowed=(SPEECH,), stop=7, max_new_tokens=30, temperature=1.0, seed=3)
     bound = replace(free, script=(325, 321), scripted=(range(320, 330),))
