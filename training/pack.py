@@ -141,6 +141,7 @@ def by_template(pairs: Iterable[Pair]) -> ByTemplate[Pair]:
     return ByTemplate((pair["ja"][0]["template"], pair) for pair in pairs)
 
 
+SPELLING = 0.35  # of the examples without sound: the first step of most tasks
 MISHEARD = 0.06  # of the phones, in half of the examples
 
 
@@ -154,10 +155,10 @@ def mishear(phones: Sequence[str], rng: random.Random) -> tuple[str, ...]:
 def silent_example(source: Utterance, target: Utterance, rng: random.Random) -> Example:
     """Spell, translate or plan from phones that are given, or say how a text is pronounced."""
     said, asked = source["language"], target["language"]
-    if rng.random() < 0.5:  # spelling is the first step of most
+    if rng.random() < SPELLING:
         heard = mishear(phones_of(source), rng)
         return Example(Task.STT, said, said, source_text=source["text"], source_codes=(), source_phones=heard)
-    kind = rng.choice(("tts", Mode.CHAIN, Mode.DIRECT, Mode.DIRECT))  # the hardest twice
+    kind = rng.choice(("tts", Mode.CHAIN, *[Mode.DIRECT] * 3))  # the hardest three times
     if kind == "tts":
         voice, text = rng.choice(voices(said, "target")).name, source["text"]
         return Example(Task.TTS, said, said, voice=voice, source_text=text, target_cues=cues_of(source))
