@@ -17,17 +17,17 @@ PATIENCE = 0.003  # seconds; longer than choosing a token takes, shorter than a 
 
 @dataclass(eq=False)
 class _Turn:
-    """One id to be read into one state. `woken`: it was read, or this thread is to do the next pass."""
+    """Ids to be read, one into each state. `woken`: they were read, or this thread is to do the next pass."""
 
-    state: State
-    id: int
+    states: Sequence[State]
+    ids: Sequence[int]
     woken: Event = field(default_factory=Event)
     read: bool = False
     error: BaseException | None = None
 
 
 class Together:
-    """`Decoder.read` for any number of threads, each with states of its own.
+    """`Decoder.read` and `read_each` for any number of threads, each with states of its own.
 
     The first one that comes does the pass for all. It waits for the other conversations as long as one after the other
     arrives, but not for those that are slow: they read a prompt, or play what they have.
@@ -53,8 +53,12 @@ class Together:
         """Take `ids`, at least one, into `state`."""
         if len(ids) > 1 or not state.ids:  # has rows enough of its own
             self._decoder.read(state, ids)
-            return
-        turn = _Turn(state, ids[0])
+        else:
+            self.read_each([state], ids)
+
+    def read_each(self, states: Sequence[State], ids: Sequence[int]) -> None:
+        """Take one id into each of `states`, the beams of one conversation."""
+        turn = _Turn(states, ids)
         with self._changed:
             self._waiting.append(turn)
             self._changed.notify_all()
@@ -86,7 +90,9 @@ class Together:
                 self._waiting[0].woken.set()
 
     def _pass(self, turns: Sequence[_Turn]) -> None:
-        if len(turns) == 1:
-            self._decoder.read(turns[0].state, [turns[0].id])
+        states = [state for turn in turns for state in turn.states]
+        ids = [id for turn in turns for id in turn.ids]
+        if len(states) == 1:
+            self._decoder.read(states[0], ids)
         else:
-            self._decoder.read_each([turn.state for turn in turns], [turn.id for turn in turns])
+            self._decoder.read_each(states, ids)

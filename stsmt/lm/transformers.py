@@ -95,14 +95,15 @@ class TransformersLM:
 
     def _search(self, ids: Sequence[int], sampling: Sampling) -> Iterator[Token]:
         head, start = self._head(sampling), self._take(ids)
-        self._decoder.read(start, ids[len(start.ids) :])
 
         def extend(beams: Sequence[Beam[State]]) -> list[tuple[State, list[Token]]]:
             states = self._grow(beams)
             may_stop = len(beams[0].tokens) >= sampling.min_new_tokens
             return [(state, self._likeliest(head, state.hidden, sampling.beams, may_stop)) for state in states]
 
-        best = search(start, extend, width=sampling.beams, limit=sampling.max_new_tokens, stop=sampling.stop)
+        with self._together.conversation():
+            self._together.read(start, ids[len(start.ids) :])
+            best = search(start, extend, width=sampling.beams, limit=sampling.max_new_tokens, stop=sampling.stop)
         self._keep(best.state)
         yield from best.tokens
 
@@ -112,11 +113,8 @@ class TransformersLM:
         for beam in beams:
             states.append(beam.state.copy() if id(beam.state) in taken else beam.state)
             taken.add(id(beam.state))
-        last = [beam.tokens[-1].id for beam in beams if beam.tokens]
-        if len(last) > 1:
-            self._decoder.read_each(states, last)
-        elif last:
-            self._decoder.read(states[0], last)
+        if last := [beam.tokens[-1].id for beam in beams if beam.tokens]:
+            self._together.read_each(states, last)
         return states
 
     def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:

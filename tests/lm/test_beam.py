@@ -1,6 +1,7 @@
 """A beam search finds what is most probable as a whole, and the engine is as it was before."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 
@@ -78,6 +79,16 @@ def test_what_follows_a_search_is_as_after_a_fresh_start() -> None:
     assert made == ids_of(lm, IDS, sampling)
     longer = [*IDS, *made, 5, 9]
     assert ids_of(lm, longer, THREE) == ids_of(TransformersLM(MODEL, 1024), longer, THREE)
+
+
+def test_searches_share_passes_with_other_conversations_and_are_not_changed_by_them() -> None:
+    prompts = [list(range(start, start + 20)) for start in range(20, 60, 5)]
+    kinds = [Sampling((range(300, 364),), STOP, 20, min_new_tokens=20, beams=n) for n in (1, 3, 1, 5, 2, 1, 3, 4)]
+    work = list(zip(prompts, kinds, strict=True))
+    alone = [ids_of(TransformersLM(MODEL, 1024), *each) for each in work]
+    lm = TransformersLM(MODEL, 1024)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda each: ids_of(lm, *each), work)) == alone
 
 
 def test_the_stop_token_ends_a_search_but_not_too_early() -> None:
