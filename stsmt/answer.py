@@ -1,7 +1,7 @@
 """One field of an answer: constrained decoding with its guards. It turns ids into ids; nothing here is text or sound.
 
-Text and its reading are written greedily (sampled text swaps names and numbers that greedy text gets right), speech is
-sampled (greedy codes loop). What loops is tried again with another seed.
+Text and its reading are the likeliest that are found, greedily or with beams (sampled text swaps names and numbers that
+greedy text gets right); speech is sampled (greedy codes loop). What loops is tried again with another seed, sampled.
 """
 
 from collections.abc import Iterator, Sequence

@@ -192,7 +192,7 @@ def numbers(report: Report) -> str:
     counts, model = report["utterances"], report["model"]
     note = (
         f"{model['name']}, revision {model['revision']}; {counts['measured']} of {counts['planned']} utterances, "
-        f"synthetic voices, greedy text, sampled speech, seed {report['seed']}; n is per direction, small figures are "
+        f"synthetic voices, likeliest text, sampled speech, seed {report['seed']}; n is per direction, small figures are "
         f"95 % intervals; `{report['command']}`."
     )
     return "\n".join([*lines, "", note])
