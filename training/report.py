@@ -192,8 +192,8 @@ def numbers(report: Report) -> str:
     counts, model = report["utterances"], report["model"]
     note = (
         f"{model['name']}, revision {model['revision']}; {counts['measured']} of {counts['planned']} utterances, "
-        f"synthetic voices, likeliest text, sampled speech, seed {report['seed']}; n is per direction, small figures are "
-        f"95 % intervals; `{report['command']}`."
+        f"synthetic voices, likeliest text, sampled speech, seed {report['seed']}; n is per direction, small figures "
+        f"are 95 % intervals; `{report['command']}`."
     )
     return "\n".join([*lines, "", note])
 
