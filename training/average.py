@@ -41,7 +41,8 @@ def main() -> None:
             raise UserError(f"There is no {missing[0]}; give --work and --start of the two models.")
         if not 0 <= a.share <= 1:
             raise UserError(f"--share must be between 0 and 1, not {a.share:g}.")
-        save_file(average(*map(load_file, files), a.share), files[1], {"format": "pt"})
+        before, after = (load_file(file) for file in files)
+        save_file(average(before, after, a.share), files[1], {"format": "pt"})
     except UserError as error:
         sys.exit(f"error: {error}")
 
