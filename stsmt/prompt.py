@@ -50,6 +50,9 @@ from stsmt.example import (
     other_language,
 )
 
+SEARCHED = frozenset(("hearing", "transcript", "translation", "reading", "plan"))  # what "beams" may name
+MOST_BEAMS = 16  # vLLM gives 20 probabilities of a token at most; more than 8 found nothing better
+
 
 class Tokenizer(Protocol):
     """What is needed of a transformers tokenizer."""
@@ -123,7 +126,9 @@ class PromptFormat:
             self._cue_ids = {name: self._special(cues["token"].format(name=name)) for name in cues["names"]}
             self._reading_start = self._cue_ids[SILENCE] if self._cue_ids else None
             self._hears = bool(self._cue_ids and cues.get("hearing"))
-            self._beams = {str(field): int(width) for field, width in data.get("beams", {}).items()}
+            self._beams: dict[str, int] = data.get("beams", {})
+            if not (self._beams.keys() <= SEARCHED and set(self._beams.values()) <= {*range(1, MOST_BEAMS + 1)}):
+                raise ValueError(f"beams are 1 to {MOST_BEAMS} for {', '.join(sorted(SEARCHED))}")
             self._systems = {key: self._text(words) for key, words in data["system"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(

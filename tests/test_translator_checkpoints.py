@@ -87,8 +87,10 @@ def test_a_checkpoint_says_what_is_searched_for_and_how_wide() -> None:
     assert calls(translator)[-1][1].beams == 3
 
 
-@pytest.mark.parametrize("beams", [{"plan": "many"}, 3, ["plan"]])
-def test_beams_that_are_no_numbers_are_refused(beams: Any) -> None:
+@pytest.mark.parametrize(
+    "beams", [{"plan": "many"}, 3, ["plan"], {"plan": 0}, {"plan": 99}, {"plan": [4]}, {"speech": 4}]
+)
+def test_beams_that_cannot_be_searched_with_are_refused(beams: Any) -> None:
     with pytest.raises(UserError, match="not usable"):
         PromptFormat(prompt_data() | {"beams": beams}, TOKENIZER, CODEBOOK_SIZE)
 

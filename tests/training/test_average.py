@@ -54,6 +54,21 @@ def test_models_of_different_sizes_are_refused(run: Path) -> None:
         average(start, other, 0.5)
 
 
+def test_an_average_is_not_averaged_again_and_stays_as_it_is(run: Path) -> None:
+    assert command(run).returncode == 0
+    made = (run / "run" / "lm" / WEIGHTS).read_bytes()
+    again = command(run)
+    assert again.returncode == 1 and "is an average already" in again.stderr
+    assert (run / "run" / "lm" / WEIGHTS).read_bytes() == made
+
+
+def test_broken_weights_are_refused_in_one_line(run: Path) -> None:
+    file = run / "start" / WEIGHTS
+    file.write_bytes(file.read_bytes()[:500])
+    broken = command(run)
+    assert broken.returncode == 1 and "is broken" in broken.stderr and broken.stderr.count("\n") == 1
+
+
 def test_a_missing_model_and_a_share_beyond_are_refused_in_one_line(run: Path) -> None:
     beyond = command(run, "--share", "1.5")
     shutil.rmtree(run / "start")
