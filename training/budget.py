@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from training.parallel import agree
@@ -92,8 +93,9 @@ class Budget:
         self.save()
         self._bar.close()
 
-    def report(self, **values: float) -> None:
-        """Show running means of losses beside the bar."""
+    def report(self, **values: float | Tensor) -> None:
+        """Show running means of losses beside the bar, of those that are numbers. Reading them waits for a GPU: every
+        step need not be reported."""
         for name, value in values.items():
-            old = self.log.get(name, value)
-            self.log[name] = round(0.97 * old + 0.03 * float(value), 4)
+            if (number := float(value)) == number:
+                self.log[name] = round(0.97 * self.log.get(name, number) + 0.03 * number, 4)

@@ -34,6 +34,7 @@ RATE = 1e-3
 CTC_WEIGHT = 1.0
 SEMANTIC_WEIGHT = 6.0
 CRITIC_RATE = 3e-4
+REPORT_EVERY = 5  # steps
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
 LATENT_MEAN, LATENT_STD, SPREAD_WEIGHT = -0.22, 0.9, 1.0
@@ -83,9 +84,14 @@ class JointCodec(nn.Module):
         crops = torch.stack([row[:, start : start + frames] for row, start in zip(adapted, starts, strict=True)])
         hidden = codec.fc_encoder(torch.cat([crops, codec.acoustic_encoder(waves)], 1).transpose(1, 2))
         latents, _ = codec.quantizer(hidden)
-        inputs = codec.quantizer.project_in(hidden).float().flatten(0, 1)
-        spread = (inputs.mean(0) - LATENT_MEAN) ** 2 + (inputs.std(0) - LATENT_STD) ** 2
-        return self.head(semantic), codec.acoustic_decoder(latents)[:, 0], spread.mean()
+        spread = spread_loss(codec.quantizer.project_in(hidden))
+        return self.head(semantic), codec.acoustic_decoder(latents)[:, 0], spread
+
+
+def spread_loss(inputs: Tensor) -> Tensor:
+    """How far the quantiser's inputs [B, F, digits] are from where its levels are used equally."""
+    flat = inputs.float().flatten(0, 1)
+    return ((flat.mean(0) - LATENT_MEAN) ** 2 + (flat.std(0) - LATENT_STD) ** 2).mean()
 
 
 def crop_waves(batch: Sequence[Spoken], starts: Sequence[int], frames: int, hop: int) -> Tensor:
@@ -150,10 +156,10 @@ def read_heard(work: Path) -> list[Heard]:
     return [(samples, np.array(found, np.int64)) for found, samples in spoken if found is not None]
 
 
-def draw_crops(heard: Sequence[Heard], rng: random.Random, hop: int) -> tuple[Tensor, Tensor]:
-    """(sound [B, T] float32, codes [B, frames, 1]) of random crops."""
+def draw_crops(heard: Sequence[Heard], count: int, rng: random.Random, hop: int) -> tuple[Tensor, Tensor]:
+    """(sound [B, T] float32, codes [B, frames, 1]) of `count` random crops."""
     waves, codes = [], []
-    for samples, row in rng.sample(heard, BATCH):
+    for samples, row in rng.sample(heard, count):
         start = rng.randrange(len(row) - CROP_FRAMES)
         codes.append(torch.from_numpy(row[start : start + CROP_FRAMES]))
         piece = samples[start * hop : (start + CROP_FRAMES) * hop].astype(np.float32) / 32768.0
@@ -163,15 +169,15 @@ def draw_crops(heard: Sequence[Heard], rng: random.Random, hop: int) -> tuple[Te
 
 @dataclass(frozen=True)
 class Schedule:
-    """`minutes` of the decoder's training at `peak` of the learning rate, the share `alone` without discriminators.
-
-    `again` starts a new schedule from the last checkpoint.
+    """`minutes` of the decoder's training at `peak` of the learning rate on batches of `rows` crops, the share `alone`
+    without discriminators. `again` starts a new schedule from the last checkpoint.
     """
 
     minutes: float
     alone: float = 0.5
     again: bool = False
     peak: float = 1.0
+    rows: int = BATCH
 
 
 def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, seed: int, device: str) -> None:
@@ -190,8 +196,8 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     budget = Budget(file, minutes=minutes, state=state, name="codec, decoder", again=again, peak=peak)
     usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
     rng, hop = random.Random(seed + budget.step), codec.hop_length
-    for _ in budget.steps():
-        real, codes = (t.to(device) for t in draw_crops(usable, rng, hop))
+    for number in budget.steps():
+        real, codes = (t.to(device) for t in draw_crops(usable, schedule.rows, rng, hop))
         with autocast(device):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
             meaning = semantic(made, real)
@@ -204,9 +210,11 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
             step(critic, judge, critic_loss, CRITIC_RATE * budget.rate)
             adversarial, matching = critic.generator_loss(made[:, inner], real[:, inner])
             loss = loss + adversarial + 2 * matching
-            budget.report(critic=critic_loss.item(), matching=matching.item())
+            if number % REPORT_EVERY == 0:
+                budget.report(critic=critic_loss.detach(), matching=matching.detach())
         learn.step(loss, budget.rate)
-        budget.report(spectral=sound.item(), semantic=meaning.item())
+        if number % REPORT_EVERY == 0:
+            budget.report(spectral=sound.detach(), semantic=meaning.detach())
     save_codec(codec, work)
 
 

@@ -6,16 +6,23 @@ heard as the same by the codec's recogniser as it was (semantic loss), and to te
 recogniser and on the quantised latents, name the phone of every frame (`training.align` says which). The heads and the
 copy of the old recogniser are thrown away. Afterwards, `training.tokenise --again` makes the codes anew. On a CPU, one
 process per core (`torchrun --nproc-per-node 2 -m training.encoder …`) gets more done than one with all threads.
+
+With `--whole` the decoder and the code vectors learn, too: the language model has to learn all codes anew then, which
+a GPU has the time for. `--polish N` goes on with the decoder alone against discriminators (`training.codec`) for N
+minutes, and keeps what there was before in `work/codec-plain`: both have the same codes, the better one may be chosen.
 """
 
 import argparse
 import copy
+import os
 import random
+import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,7 +31,19 @@ from transformers import Xcodec2Model
 from stsmt.errors import UserError
 from stsmt.example import SILENCE, cue_name
 from training.budget import Budget
-from training.codec import BATCH, CROP_FRAMES, SEMANTIC_WEIGHT, crop_waves, save_codec
+from training.codec import (
+    BATCH,
+    CROP_FRAMES,
+    REPORT_EVERY,
+    SEMANTIC_WEIGHT,
+    SPREAD_WEIGHT,
+    crop_waves,
+    save_codec,
+    spread_loss,
+    train_decoder,
+)
+from training.codec import Schedule as DecoderSchedule
+from training.loading import stream
 from training.losses import SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_aligned
@@ -32,21 +51,27 @@ from training.parallel import average_gradients, join
 from training.precision import autocast
 from training.recogniser import Batches, pad_features
 from training.speech import Spoken, key_of, load_speech
+from training.tokenise import encode_corpus
 
-WEIGHTS = {"spectral": 1.0, "semantic": SEMANTIC_WEIGHT, "heard": 1.0, "kept": 1.0}
+WEIGHTS = {"spectral": 1.0, "semantic": SEMANTIC_WEIGHT, "heard": 1.0, "kept": 1.0, "spread": SPREAD_WEIGHT}
 HEADS_RATE, HEADS_ALONE = 2e-3, 60  # steps in which only the new heads learn
 AUGMENTED_SHARE = 0.3
 IGNORE = -100
-TRAINED = ("semantic_encoder.", "semantic_adapter.", "fc_encoder.", "quantizer.project_in.")
+ENCODER = ("semantic_encoder.", "semantic_adapter.", "fc_encoder.", "quantizer.project_in.")
+WHOLE = (*ENCODER, "acoustic_encoder.", "quantizer.project_out.", "acoustic_decoder.")
+POLISHED = 0.4  # peak of the learning rate in the polishing
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`minutes` of training at `peak` of the learning rate; `again` starts a new schedule from the last checkpoint."""
+    """`minutes` of training at `peak` of the learning rate on batches of `rows` utterances; `again` starts a new
+    schedule from the last checkpoint. `whole`: not only the encoder learns."""
 
     minutes: float
     again: bool = False
     peak: float = 0.5
+    rows: int = BATCH
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +98,8 @@ class PhoneHead(nn.Module):
         return self.head(F.gelu(self.around(hidden.transpose(1, 2))).transpose(1, 2))
 
 
-class RefinedEncoder(nn.Module):
-    """The codec's encoder with heads for phones; gradients reach all of it but the acoustic encoder."""
+class RefinedCodec(nn.Module):
+    """The codec with heads for phones on what it hears and on what it keeps."""
 
     def __init__(self, codec: Xcodec2Model, labels: int) -> None:
         super().__init__()
@@ -83,18 +108,17 @@ class RefinedEncoder(nn.Module):
         self.keeps = PhoneHead(len(codec.config.quantization_levels), labels)
 
     def forward(self, features: Tensor, mask: Tensor, waves: Tensor, starts: Sequence[int]) -> tuple[Tensor, ...]:
-        """(phones heard [B, F, V], phones kept in the crops [B, f, V], sound of the crops [B, T])."""
+        """(phones heard [B, F, V], phones kept in the crops [B, f, V], sound of the crops [B, T], spread loss)."""
         codec, frames = self.codec, waves.shape[-1] // self.codec.hop_length
         semantic = codec.semantic_encoder(features, attention_mask=mask).last_hidden_state
         adapted = codec.semantic_adapter((semantic * mask[..., None]).transpose(1, 2))
         crops = torch.stack([row[:, start : start + frames] for row, start in zip(adapted, starts, strict=True)])
-        with torch.no_grad():
-            acoustic = codec.acoustic_encoder(waves)
-        hidden = codec.fc_encoder(torch.cat([crops, acoustic], 1).transpose(1, 2))
+        hidden = codec.fc_encoder(torch.cat([crops, codec.acoustic_encoder(waves)], 1).transpose(1, 2))
         quantizer = codec.quantizer
-        digits, _ = quantizer.quantizer(quantizer.quantizer.bound(quantizer.project_in(hidden)))
+        inputs = quantizer.project_in(hidden)
+        digits, _ = quantizer.quantizer(quantizer.quantizer.bound(inputs))
         made = codec.acoustic_decoder(quantizer.project_out(digits))[:, 0]
-        return self.hears(semantic), self.keeps(digits), made
+        return self.hears(semantic), self.keeps(digits), made, spread_loss(inputs)
 
 
 def label_frames(work: Path, corpus: Sequence[Spoken]) -> tuple[list[Labelled], int]:
@@ -131,39 +155,48 @@ class Crops:
     mask: Tensor
     labels: Tensor
     waves: Tensor
-    starts: list[int]
     kept: Tensor
+    starts: list[int] = field(kw_only=True)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Crops":
+        tensors = (self.features, self.mask, self.labels, self.waves, self.kept)
+        return Crops(*map(change, tensors), starts=self.starts)
+
+    def to(self, device: str) -> "Crops":
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Crops":
+        return self._each(Tensor.pin_memory)
 
 
-def crop_batch(batch: Sequence[Labelled], rng: random.Random, hop: int, device: str) -> Crops:
+def crop_batch(batch: Sequence[Labelled], rng: random.Random, hop: int) -> Crops:
     """`CROP_FRAMES` of every utterance, from anywhere in it."""
     spoken = [item.spoken for item in batch]
     starts = [rng.randrange(one.frames - CROP_FRAMES) for one in spoken]
     features, mask = pad_features(spoken)
     labels = nn.utils.rnn.pad_sequence([item.labels for item in batch], batch_first=True, padding_value=IGNORE)
     kept = torch.stack([row[start : start + CROP_FRAMES] for row, start in zip(labels, starts, strict=True)])
-    waves = crop_waves(spoken, starts, CROP_FRAMES, hop)
-    features, mask, labels, waves, kept = (t.to(device) for t in (features, mask, labels, waves, kept))
-    return Crops(features, mask, labels, waves, starts, kept)
+    return Crops(features, mask, labels, crop_waves(spoken, starts, CROP_FRAMES, hop), kept, starts=starts)
 
 
-def prepare(codec: Xcodec2Model, labels: int) -> tuple[RefinedEncoder, SpectralLoss, SemanticLoss]:
-    """The model, of which only the encoder learns, and what judges its sound."""
+def prepare(codec: Xcodec2Model, labels: int, trained: tuple[str, ...]) -> tuple[nn.Module, ...]:
+    """The model, of which only the `trained` parts learn, and what judges its sound: spectral and semantic loss."""
     spectral, semantic = SpectralLoss(codec.config.sampling_rate), SemanticLoss(copy.deepcopy(codec.semantic_encoder))
     for name, parameter in codec.named_parameters():
-        parameter.requires_grad_(name.startswith(TRAINED))
-    return RefinedEncoder(codec, labels), spectral, semantic.requires_grad_(False)
+        parameter.requires_grad_(name.startswith(trained))
+    return RefinedCodec(codec, labels), spectral, semantic.requires_grad_(False)
 
 
-def measure(model: RefinedEncoder, batch: Crops, spectral: nn.Module, semantic: nn.Module) -> dict[str, Tensor]:
+def measure(model: nn.Module, batch: Crops, spectral: nn.Module, semantic: nn.Module) -> dict[str, Tensor]:
     """The losses of `WEIGHTS` on a batch."""
-    hears, keeps, made = model(batch.features, batch.mask, batch.waves, batch.starts)
+    hears, keeps, made, spread = model(batch.features, batch.mask, batch.waves, batch.starts)
     made, sound = made.float(), batch.waves[:, 0]
     return {
         "spectral": spectral(made, sound),
         "semantic": semantic(made, sound),
         "heard": phone_loss(hears, batch.labels),
         "kept": phone_loss(keeps, batch.kept),
+        "spread": spread,
     }
 
 
@@ -179,18 +212,25 @@ def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: in
     if not labelled:
         raise UserError(f"No utterance of {work / 'speech'} has known phones and more than {CROP_FRAMES} frames.")
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).train()
-    model, spectral, semantic = prepare(codec, count)
+    model, spectral, semantic = prepare(codec, count, WHOLE if schedule.whole else ENCODER)
     for module in (model, spectral, semantic):
         module.to(device)
     learn = Optimisers((name, p) for name, p in model.named_parameters() if p.requires_grad)
-    heads = torch.optim.AdamW([*model.hears.parameters(), *model.keeps.parameters()], lr=HEADS_RATE)
+    named_heads = [part for name in ("hears", "keeps") for part in model.get_submodule(name).parameters()]
+    heads = torch.optim.AdamW(named_heads, lr=HEADS_RATE)
     state = {"model": model, "learn": learn, "heads": heads, "semantic": semantic}
     place, minutes, again, peak = work / "codec-encoder.pt", schedule.minutes, schedule.again, schedule.peak
     budget = Budget(place, minutes=minutes, state=state, name="encoder", again=again, peak=peak, rank=rank)
     drawn = seed + budget.step + 10**6 * rank
-    batches, rng = Batches(labelled, BATCH, drawn), random.Random(drawn)
+
+    def draw_in(number: int) -> Callable[[], Crops]:
+        own = drawn + 10**7 * number
+        batches, rng = Batches(labelled, schedule.rows, own), random.Random(own)
+        return lambda: crop_batch(batches.draw(), rng, codec.hop_length)
+
+    crops = stream(draw_in, 0 if device == "cpu" else max(1, (os.cpu_count() or 1) // 2))
     for number in budget.steps():
-        batch = crop_batch(batches.draw(), rng, codec.hop_length, device)
+        batch = next(crops).to(device)
         with autocast(device):
             losses = measure(model, batch, spectral, semantic)
         if number < HEADS_ALONE:
@@ -200,9 +240,20 @@ def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: in
             model.zero_grad(set_to_none=True)
         else:
             learn.step(torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum(), budget.rate)
-        budget.report(**{name: loss.item() for name, loss in losses.items()})
+        if number % REPORT_EVERY == 0:
+            budget.report(**{name: loss.detach() for name, loss in losses.items()})
     if not rank:
         save_codec(codec, work)
+
+
+def polish(work: Path, corpus: Sequence[Spoken], minutes: float, rows: int, *, seed: int, device: str) -> None:
+    """Train the decoder alone against discriminators on the codes of `corpus`; `work/codec-plain` is as it was."""
+    shutil.copytree(work / "codec", work / "codec-plain", dirs_exist_ok=True)
+    codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval().to(device)
+    codes = encode_corpus(codec, corpus, device)
+    heard = [(spoken.samples, row.astype(np.int64)) for spoken, row in zip(corpus, codes, strict=True)]
+    schedule = DecoderSchedule(minutes, alone=0.0, peak=POLISHED, rows=rows)
+    train_decoder(work, heard, schedule, seed=seed, device=device)
 
 
 def main() -> None:
@@ -211,13 +262,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--again", action="store_true", help="a new schedule from the last checkpoint")
     parser.add_argument("--peak", type=float, default=0.5, help="of the learning rate")
+    parser.add_argument("--whole", action="store_true", help="decoder and code vectors learn, too")
+    parser.add_argument("--polish", type=float, default=0, help="minutes of the decoder against discriminators")
+    parser.add_argument("--rows", type=int, default=BATCH, help="utterances in a batch; more on a GPU")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     try:
-        corpus = load_speech(a.work, augmented_share=AUGMENTED_SHARE, seed=a.seed)
+        processes = os.cpu_count() or 1
+        corpus = load_speech(a.work, augmented_share=AUGMENTED_SHARE, seed=a.seed, processes=processes)
         train = [spoken for spoken in corpus if spoken.split == "train"]
-        refine(a.work, train, Schedule(a.minutes, a.again, a.peak), seed=a.seed, device=a.device)
+        schedule = Schedule(a.minutes, a.again, a.peak, a.rows, a.whole)
+        refine(a.work, train, schedule, seed=a.seed, device=a.device)
+        if a.polish:
+            polish(a.work, train, a.polish, a.rows // 2, seed=a.seed, device=a.device)
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from stsmt.example import Example
 from stsmt.prompt import PromptFormat
@@ -82,7 +81,10 @@ class PhoneGuide(nn.Module):
         if not spans:
             return self.heard.new_zeros(())
         heard = self.heard.detach() if self.alone else self.heard
-        states = pad_sequence([heard[s.row, s.start : s.stop] for s in spans], batch_first=True)
-        lengths = torch.tensor([s.stop - s.start for s in spans])
-        mask = torch.arange(states.shape[1]) < lengths[:, None]
-        return ctc_loss(self.head(self.norm(states)), mask, [s.labels for s in spans])
+        lengths = torch.tensor([span.stop - span.start for span in spans])
+        within = torch.arange(int(lengths.max()))
+        begins = torch.tensor([span.row * heard.shape[1] + span.start for span in spans])
+        positions = (begins[:, None] + within).clamp(max=heard.shape[0] * heard.shape[1] - 1)
+        states = heard.flatten(0, 1).index_select(0, positions.flatten().to(heard.device))
+        logits = self.head(self.norm(states)).unflatten(0, positions.shape)
+        return ctc_loss(logits, within < lengths[:, None], [span.labels for span in spans])

@@ -65,6 +65,10 @@ class SemanticLoss(nn.Module):
 
     def features(self, waves: Tensor) -> Tensor:
         """[B, T / hop, 160]; T is a multiple of the hop."""
+        with torch.autocast(waves.device.type, enabled=False):  # powers of 1e12 want float32
+            return self._features(waves)
+
+    def _features(self, waves: Tensor) -> Tensor:
         frames = F.pad(waves, (HOP // 2, HOP // 2)).unfold(1, FRAME, SHIFT) * 2.0**15
         frames = frames - frames.mean(-1, keepdim=True)
         before = F.pad(frames, (1, 0), mode="replicate")[..., :-1]

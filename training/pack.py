@@ -7,7 +7,8 @@ between examples, and positions restart, which isolates attention. Packed and se
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -103,6 +104,12 @@ class PairSource:
         self.pairs = by_template(pairs)
         self.said = by_template(pair for pair in pairs if any(row["cues"] for side in pair.values() for row in side))
         self.silent = by_template(pair_up([row | {"cues": None} for row in silent])) or self.pairs
+
+    def reseed(self, seed: int) -> "PairSource":
+        """The same examples in another order."""
+        other = copy(self)
+        other.rng = random.Random(seed)
+        return other
 
     def draw(self, task: str) -> Example:
         """A random phrase in a random direction as an example of `task` (a field of `Mixture`)."""
@@ -257,9 +264,15 @@ class Packed:
     weights: Tensor
     spans: list[Span] = field(default_factory=list, kw_only=True)
 
-    def to(self, device: str) -> "Packed":
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Packed":
         tensors = (self.ids, self.keep, self.positions, self.labels, self.weights)
-        return Packed(*(t.to(device) for t in tensors), spans=self.spans)
+        return Packed(*map(change, tensors), spans=self.spans)
+
+    def to(self, device: str) -> "Packed":
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Packed":
+        return self._each(Tensor.pin_memory)
 
 
 class Item(NamedTuple):

@@ -6,6 +6,7 @@ than the codec's recogniser and shares nothing with it. `python -m training.reco
 
 import argparse
 import json
+import os
 import random
 import sys
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,8 @@ from training.speech import Spoken, load_speech, semantic_features
 from training.voices import SAMPLE_RATE, katakana, letters
 
 BLANK = 0
+BATCH = 16  # utterances
+REPORT_EVERY = 5  # steps
 UNMASKED_SHARE = 0.4  # of the time: masking before the alignment has formed keeps it from forming
 LABELS_FILE = "labels.json"
 
@@ -118,7 +121,7 @@ def ctc_loss(logits: Tensor, mask: Tensor, labels: Sequence[Sequence[int]]) -> T
     """Mean CTC loss of logits [B, F, V]."""
     log_probabilities = F.log_softmax(logits.float(), -1).transpose(0, 1)
     lengths = torch.tensor([len(row) for row in labels])
-    flat = torch.tensor([label for row in labels for label in row])
+    flat = torch.tensor([label for row in labels for label in row], device=logits.device)
     return F.ctc_loss(log_probabilities, flat, mask.sum(1).cpu(), lengths, blank=BLANK, zero_infinity=True)
 
 
@@ -180,13 +183,15 @@ def train_judge(
     layers: int,
     limit: int | None = None,
     peak: float = 1.0,
+    rows: int = BATCH,
 ) -> Judge:
     """Train the judge on `work/speech` (other augmentation than the codec's) and save it to `work/judge`.
 
     One that is there already and knows all characters is the start; it needs no guide, whose new head's loss would
     undo much of it.
     """
-    spoken = load_speech(work, augmented_share=0.5, seed=seed + 1000, limit=limit)
+    processes = os.cpu_count() or 1
+    spoken = load_speech(work, augmented_share=0.5, seed=seed + 1000, limit=limit, processes=processes)
     corpus = [s for s in spoken if s.split == "train"]
     labels, index = index_labels(written_labels(spoken) for spoken in corpus)
     earlier = Judge.load(work / "judge") if (work / "judge" / LABELS_FILE).exists() else None
@@ -206,20 +211,20 @@ def train_judge(
     optimisers = Optimisers(both.named_parameters())
     state = {"model": both, "optimisers": optimisers}
     budget = Budget(work / "judge.pt", minutes=minutes, state=state, name="judge", peak=peak)
-    batches, generator = Batches(corpus, 16, seed), torch.Generator().manual_seed(seed)
-    for _ in budget.steps():
+    batches, generator = Batches(corpus, rows, seed), torch.Generator().manual_seed(seed)
+    for number in budget.steps():
         batch = batches.draw()
         features, mask = pad_features(batch)
         if budget.progress > UNMASKED_SHARE:
             features = mask_features(features, generator)
-        features, mask = features.to(device), mask.to(device)
         with autocast(device):
-            states = model.wav2vec2_bert(features, attention_mask=mask).last_hidden_state
+            states = model.wav2vec2_bert(features.to(device), attention_mask=mask.to(device)).last_hidden_state
             logits, guided = model.lm_head(states), both["guide"](states)
         written = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])
         phones = ctc_loss(guided, mask, [[phone_index[label] for label in phone_labels(s)] for s in batch])
         optimisers.step(written + (0.0 if warm else 1.0) * phones, budget.rate)
-        budget.report(written=written.item(), phones=phones.item())
+        if number % REPORT_EVERY == 0:
+            budget.report(written=written.detach(), phones=phones.detach())
     judge = Judge(model.cpu(), labels)
     judge.save(work / "judge")
     return judge
@@ -250,9 +255,10 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--peak", type=float, default=1.0, help="of the learning rate; about 0.5 for a warm start")
+    parser.add_argument("--rows", type=int, default=BATCH, help="utterances in a batch; more on a GPU")
     parser.add_argument("--utterances", type=int, help="learn from a sample of so many")
     a = parser.parse_args()
-    size = {"hidden": a.hidden, "layers": a.layers, "limit": a.utterances, "peak": a.peak}
+    size = {"hidden": a.hidden, "layers": a.layers, "limit": a.utterances, "peak": a.peak, "rows": a.rows}
     train_judge(a.work, minutes=a.minutes, seed=a.seed, device=a.device, **size)
 
 

@@ -8,7 +8,10 @@ training.sft …`) is about twice as fast as one process with two threads.
 """
 
 import argparse
+import copy
 import json
+import multiprocessing
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -28,6 +31,7 @@ from stsmt.prompt import PromptFormat
 from training.augment import CodeJitter
 from training.budget import Budget
 from training.guide import PhoneGuide, PhoneLabels
+from training.loading import stream
 from training.optimiser import Optimisers
 from training.pack import (
     IGNORE,
@@ -57,7 +61,8 @@ ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow wit
 SPEECH_WEIGHT = 0.8  # a speech token's loss against a text token's: there are ten times as many
 GUIDE_WEIGHT = 0.5
 GUIDE_ALONE = 120  # steps in which the guide of a warm start learns without changing the model
-EVALUATE_EVERY = 400  # steps
+EVALUATE_EVERY = 400  # steps of `ROWS`
+REPORT_EVERY = 5  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
@@ -132,12 +137,12 @@ class SpeechLM(nn.Module):
         self.shared.zero_()
 
 
-def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed, speech: range) -> tuple[Tensor, dict[str, float]]:
-    """(weighted mean cross-entropy over answer tokens, its plain means over text, speech and cues)."""
+def weighted_loss(logits: Tensor, wanted: Tensor, batch: Packed, speech: range) -> tuple[Tensor, dict[str, Tensor]]:
+    """(weighted mean cross-entropy over answer tokens, its plain means over text, speech and cues: NaN without)."""
     labels, weights = batch.labels[wanted], batch.weights[wanted]
     losses = F.cross_entropy(logits.float(), labels, reduction="none")
     kinds = {"text": labels < speech.start, "speech": in_range(labels, speech), "cues": labels >= speech.stop}
-    means = {kind: float(losses.detach()[chosen].mean()) for kind, chosen in kinds.items() if chosen.any()}
+    means = {kind: losses.detach().where(chosen, torch.nan).nanmean() for kind, chosen in kinds.items()}
     return (losses * weights).sum() / weights.sum(), means
 
 
@@ -155,9 +160,10 @@ def held_out_loss(model: SpeechLM, packer: Packer, rows: list[Utterance], count:
         batch = Packed(*(t[: len(item.ids)][None] for t in tensors)).to(device)
         logits, wanted = model(batch)
         for kind, value in weighted_loss(logits, wanted, batch, packer.prompt.speech_ids)[1].items():
-            found.setdefault(f"{task}.{kind}.{example.target_language}", []).append(value)
+            if kind != "text" and not value.isnan():
+                found.setdefault(f"{task}.{kind}.{example.target_language}", []).append(float(value))
     model.train()
-    return {name: round(sum(values) / len(values), 3) for name, values in sorted(found.items()) if "text" not in name}
+    return {name: round(sum(values) / len(values), 3) for name, values in sorted(found.items())}
 
 
 def exact_text(
@@ -208,6 +214,21 @@ def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechL
     return SpeechLM(model, prompt.speech_offset, levels), prompt
 
 
+def compile_backbone(model: nn.Module, device: str) -> Any:
+    """A compiled twin for training, whose batches have one shape; `model` itself stays as it is, for evaluation.
+
+    On a GPU it is compiled layer by layer: most layers are alike, and minutes are dear there.
+    """
+    if device == "cpu":
+        return torch.compile(model)
+    twin = copy.copy(model)
+    layers = nn.ModuleList()
+    for layer in model.get_submodule("layers").children():
+        layers.append(torch.compile(layer, dynamic=False))  # type: ignore[arg-type]
+    twin._modules = model._modules | {"layers": layers}
+    return twin
+
+
 @dataclass(frozen=True)
 class Schedule:
     """`minutes` of training over the mixture's schedule from the share `skip` on.
@@ -227,8 +248,9 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
     model, prompt = in_turn(lambda: prepare(work, hidden=hidden, layers=layers, seed=seed))
     heard, dev = read_aligned(work, "train") + read_aligned(work, SWAPPED), read_aligned(work, "dev")
     labels = PhoneLabels(heard)
-    layers_ = model.model.model.layers
-    guide = PhoneGuide(layers_[len(layers_) // 2 - 1], model.model.config.hidden_size, len(labels.names)).to(device)
+    backbone = compile_backbone(model.model.model, device)
+    listening = backbone.layers[model.model.config.num_hidden_layers // 2 - 1]
+    guide = PhoneGuide(listening, model.model.config.hidden_size, len(labels.names)).to(device)
     model.to(device).train()
     optimisers = Optimisers([*model.named_parameters(), *guide.named_parameters("guide")])
     state = {"model": model, "guide": guide, "optimisers": optimisers}
@@ -240,19 +262,27 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
     source = PairSource(heard, drawn, texts, jitter, read_silent(work))
     separators = model.model.config.conv_L_cache - 1
     sizes = {"rows": rows, "length": LENGTH, "separators": separators, "speech_weight": SPEECH_WEIGHT}
-    packer = Packer(prompt, **sizes, phones=labels, forgetting=random.Random(drawn))
-    backbone = torch.compile(model.model.model)  # all training batches have one shape; evaluation stays eager
+    progress = multiprocessing.Value("d", budget.progress)  # seen by the processes that draw
+
+    def draw_in(number: int) -> Callable[[], Packed]:
+        seed = drawn + 10**7 * number
+        packer = Packer(prompt, **sizes, phones=labels, forgetting=random.Random(seed))
+        own = source.reseed(seed)
+        return lambda: packer.batch(own, mixture_at(schedule.skip + (1 - schedule.skip) * progress.value))
+
+    batches = stream(draw_in, 0 if device == "cpu" else max(1, (os.cpu_count() or 1) - 2))
     log = (work / "lm.log").open("a", encoding="utf-8")
     for step in budget.steps():
-        guide.alone = warm and step < GUIDE_ALONE
-        batch = packer.batch(source, mixture_at(schedule.skip + (1 - schedule.skip) * budget.progress)).to(device)
+        guide.alone, progress.value = warm and step < GUIDE_ALONE, budget.progress
+        batch = next(batches).to(device)
         with autocast(device):
             logits, wanted = model(batch, backbone)
             guided = guide.loss(batch.spans)
         loss, means = weighted_loss(logits, wanted, batch, prompt.speech_ids)
         optimisers.step(loss + GUIDE_WEIGHT * guided, budget.rate)
-        budget.report(**means, phones=guided.item())
-        if step % EVALUATE_EVERY == 0 and step and not rank:
+        if step % REPORT_EVERY == 0:
+            budget.report(**means, phones=guided.detach())
+        if step % (EVALUATE_EVERY * rows // ROWS) == 0 and step and not rank:
             exact = dict[str, float]()
             for task in ("stt", "mt", "plan"):
                 exact |= exact_text(model, prompt, dev, task, 32, device)

@@ -1,9 +1,12 @@
 """The synthesised speech in memory: samples, semantic features and labels of every utterance."""
 
 import json
+import multiprocessing
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +97,38 @@ def load_speech(
     seed: int,
     limit: int | None = None,
     wanted: Callable[[Key], bool] | None = None,
+    processes: int = 1,
 ) -> list[Spoken]:
     """Utterances with features; a seeded share of them is augmented (samples and features alike).
 
-    `limit` takes a seeded sample of so many; `wanted` says of a key whether to load it.
+    `limit` takes a seeded sample of so many; `wanted` says of a key whether to load it. Several `processes` are forked:
+    what has started threads or a GPU should load alone.
     """
-    loaded = []
-    rows = read_rows(work)
+    listed = [(shard, row) for shard in list_shards(work / "speech") for row in read_list(shard)]
     if wanted is not None:
-        rows = [(row, samples) for row, samples in rows if wanted(key_of(row))]
-    if limit is not None and limit < len(rows):
-        rows = random.Random(seed).sample(rows, limit)
-    for row, samples in tqdm(rows, desc="features"):
+        listed = [(shard, row) for shard, row in listed if wanted(key_of(row))]
+    if limit is not None and limit < len(listed):
+        listed = random.Random(seed).sample(listed, limit)
+    shards: dict[Path, list[dict[str, Any]]] = {}
+    for shard, row in listed:
+        shards.setdefault(shard, []).append(row)
+    load = partial(_load_shard, augmented_share=augmented_share, seed=seed)
+    with ExitStack() as stack:
+        parts: Iterable[list[Spoken]]
+        if processes > 1:
+            pool = stack.enter_context(multiprocessing.get_context("fork").Pool(processes))
+            parts = pool.imap(load, shards.items())
+        else:
+            parts = map(load, shards.items())
+        return [spoken for part in tqdm(parts, total=len(shards), desc="features") for spoken in part]
+
+
+def _load_shard(chosen: tuple[Path, list[dict[str, Any]]], *, augmented_share: float, seed: int) -> list[Spoken]:
+    """The utterances of a shard that are listed."""
+    shard, rows = chosen
+    audio, loaded = read_shard(shard), []
+    for row in rows:
+        samples = audio[row["offset"] : row["offset"] + row["samples"]].copy()
         rng = random.Random(f"{seed}:{row['phrase']}:{row['language']}")
         if rng.random() < augmented_share:
             changed = augment(samples / 32768.0, rng, SAMPLE_RATE)

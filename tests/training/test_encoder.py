@@ -14,7 +14,7 @@ from transformers import Xcodec2Config, Xcodec2Model
 from stsmt.errors import UserError
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
-from training.encoder import IGNORE, TRAINED, Schedule, label_frames, refine
+from training.encoder import ENCODER, IGNORE, WHOLE, Schedule, label_frames, polish, refine
 from training.speech import Spoken
 
 
@@ -41,6 +41,14 @@ def write_run(work: Path, corpus: list[Spoken], *, stretch: float = 1.0) -> None
     pq.write_table(table.select(["phrase", "language", "voice", "cues"]), work / "cues.parquet")
 
 
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return Xcodec2Model.from_pretrained(folder, dtype=torch.float32).state_dict()
+
+
+def differing(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, tensor in one.items() if not torch.equal(tensor, other[name])}
+
+
 def test_refining_changes_which_codes_are_chosen_and_not_how_they_sound(tmp_path: Path, corpus: list[Spoken]) -> None:
     before = codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
     write_run(tmp_path, corpus)
@@ -51,11 +59,32 @@ def test_refining_changes_which_codes_are_chosen_and_not_how_they_sound(tmp_path
         refine(tmp_path, corpus, again, seed=0, device="cpu")
     after = Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32).eval()
     same = {name for name, tensor in after.state_dict().items() if torch.equal(tensor, before.state_dict()[name])}
-    assert {name for name in after.state_dict() if not name.startswith(TRAINED)} <= same
-    for part in TRAINED:
+    assert {name for name in after.state_dict() if not name.startswith(ENCODER)} <= same
+    for part in ENCODER:
         assert any(name.startswith(part) and name not in same for name in after.state_dict()), part
     codes = torch.arange(64)[None, None]
     assert torch.equal(after.decode(codes).audio_values, before.decode(codes).audio_values)
+
+
+def test_the_whole_codec_learns_and_polishing_keeps_what_it_was(tmp_path: Path, corpus: list[Spoken]) -> None:
+    before = codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
+    write_run(tmp_path, corpus)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.encoder.HEADS_ALONE", 0)
+        refine(tmp_path, corpus, Schedule(minutes=0.03, peak=1.0, whole=True), seed=0, device="cpu")
+    whole = Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32)
+    changed = {
+        name for name, tensor in whole.state_dict().items() if not torch.equal(tensor, before.state_dict()[name])
+    }
+    for part in WHOLE:
+        assert any(name.startswith(part) for name in changed), part
+    polish(tmp_path, corpus, 0.002, 4, seed=0, device="cpu")
+    kept = Xcodec2Model.from_pretrained(tmp_path / "codec-plain", dtype=torch.float32).state_dict()
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in whole.state_dict().items())
+    polished = Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32).state_dict()
+    assert {n.split(".")[0] for n, tensor in polished.items() if not torch.equal(tensor, kept[n])} == {
+        "acoustic_decoder"
+    }
 
 
 def test_every_frame_has_the_label_of_its_phone_also_in_a_slower_copy(tmp_path: Path, corpus: list[Spoken]) -> None:
