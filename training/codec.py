@@ -33,7 +33,7 @@ BATCH = 12
 RATE = 1e-3
 CTC_WEIGHT = 1.0
 SEMANTIC_WEIGHT = 6.0
-CRITIC_RATE = 3e-4
+CRITIC_RATE = 1e-3
 REPORT_EVERY = 5  # steps
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
