@@ -3,7 +3,8 @@
 Trains the language model from nothing for every share of the spoken phrases and every size, each for the same minutes,
 and measures all of them in the same way, chain and direct. Smaller shares are part of larger ones; dev sentences,
 codec, cues and tokenizer stay the same. Finished trainings and measurements are not repeated. Writes `scaling.json`,
-`scaling.md` and `scaling.png` into `--work/scaling`.
+`scaling.md` and `scaling.png` into `--work/scaling`. A GPU may train several `--cells` at once (`--only train`);
+listening to what they say wants CPUs (`--only measure --processes 2 --at-once 24`).
 """
 
 import argparse
@@ -24,6 +25,7 @@ from stsmt.errors import UserError
 
 SHARES = (0.25, 0.5, 1.0)  # of the spoken training phrases
 SIZES = ((192, 6), (256, 8))  # width and layers
+ROWS = 10  # of a batch
 MEASURES = (
     ("stt.transcript.error", "STT: CER ja / WER en"),
     ("chain.translation.chrf", "chain, translation chrF"),
@@ -83,23 +85,26 @@ def prepare(work: Path, folder: Path, cell: Cell, seed: int) -> int:
     return cut_codes(work / "codes.parquet", folder / "codes.parquet", cell.share, seed)
 
 
-def study(work: Path, judge: Path, *, minutes: float, device: str, n: int, seed: int) -> list[Row]:
-    """Train and measure every cell."""
-    rows = []
-    for cell in cells():
-        folder = work / "scaling" / cell.name
-        phrases = prepare(work, folder, cell, seed)
-        if not (folder / "trained").exists():
-            size = ["--hidden", str(cell.hidden), "--layers", str(cell.layers)]
-            _run("training.sft", "--work", folder, "--minutes", minutes, "--device", device, *size)
-            prompt = read_prompt(folder / "lm") | {"codec": str((folder / "codec").resolve())}
-            (folder / "lm" / PROMPT_FILE).write_text(json.dumps(prompt, ensure_ascii=False), encoding="utf-8")
-            (folder / "trained").touch()
-        sets = ["--sets", "unseen_sentence", "--n", n, "--device", device]
-        _run("training.evaluate", "--model", folder / "lm", "--judge", judge, "--out", folder / "report", *sets)
-        report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
-        rows.append({"name": cell.name, **vars(cell), "phrases": phrases, "minutes": minutes, "rows": report["rows"]})
-    return rows
+def train_cell(work: Path, cell: Cell, *, minutes: float, rows: int, device: str, seed: int) -> None:
+    """Train a model from nothing, unless that was done."""
+    folder = work / "scaling" / cell.name
+    if (folder / "trained").exists():
+        return
+    prepare(work, folder, cell, seed)
+    size = ["--hidden", cell.hidden, "--layers", cell.layers, "--rows", rows]
+    _run("training.sft", "--work", folder, "--minutes", minutes, "--device", device, *size)
+    (folder / "trained").touch()
+
+
+def measure_cell(work: Path, cell: Cell, *, minutes: float, options: Sequence[object], seed: int) -> Row:
+    """What `training.evaluate` finds about a trained model."""
+    folder = work / "scaling" / cell.name
+    phrases = prepare(work, folder, cell, seed)
+    prompt = read_prompt(folder / "lm") | {"codec": str((folder / "codec").resolve())}
+    (folder / "lm" / PROMPT_FILE).write_text(json.dumps(prompt, ensure_ascii=False), encoding="utf-8")
+    _run("training.evaluate", "--model", folder / "lm", "--out", folder / "report", *options)
+    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    return {"name": cell.name, **vars(cell), "phrases": phrases, "minutes": minutes, "rows": report["rows"]}
 
 
 def _run(module: str, *arguments: object) -> None:
@@ -144,17 +149,34 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> int:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"))
     parser.add_argument("--judge", type=Path, default=Path("assets/judge"))
     parser.add_argument("--minutes", type=float, default=20, help="of training for each of the six models")
     parser.add_argument("--n", type=int, default=100, help="utterances per direction")
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of a batch; more on a GPU")
+    parser.add_argument("--cells", nargs="+", choices=[cell.name for cell in cells()], help="only these models")
+    parser.add_argument("--only", choices=("train", "measure"), help="half of the work, on another machine, say")
+    parser.add_argument("--processes", type=int, default=1, help="of the measuring")
+    parser.add_argument("--at-once", type=int, default=1, help="utterances in each of them")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
-    a = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    a = make_parser().parse_args()
+    chosen = [cell for cell in cells() if not a.cells or cell.name in a.cells]
+    options = ["--judge", a.judge, "--sets", "unseen_sentence", "--n", a.n, "--device", a.device]
+    options += ["--processes", a.processes, "--at-once", a.at_once]
     try:
-        rows = study(a.work, a.judge, minutes=a.minutes, device=a.device, n=a.n, seed=a.seed)
+        if a.only != "measure":
+            for cell in chosen:
+                train_cell(a.work, cell, minutes=a.minutes, rows=a.rows, device=a.device, seed=a.seed)
+        if a.only == "train":
+            return 0
+        rows = [measure_cell(a.work, cell, minutes=a.minutes, options=options, seed=a.seed) for cell in chosen]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -55,7 +55,7 @@ PRETRAIN = Mixture(raw=1.0, stt=1.0)
 LISTEN = Mixture(stt=3.0, mt=3.0, tts=1.5, chain=0.3, spell=2.0)
 WHOLE = Mixture(stt=1.5, mt=1.5, tts=1.5, chain=3.0, direct=0.5, plan=1.5, spell=2.0)
 # Examples without sound are short and cost little; what is heard is spelled as well as they have been learnt.
-SPEAK = Mixture(stt=3.0, mt=2.0, tts=3.0, chain=2.5, direct=0.5, plan=2.5, spell=8.0)
+SPEAK = Mixture(stt=2.5, mt=2.0, tts=4.0, chain=2.5, direct=0.8, plan=3.5, spell=8.0)
 SCHEDULE = ((0.03, PRETRAIN), (0.03, LISTEN), (0.3, LISTEN), (0.42, WHOLE), (0.5, WHOLE), (0.6, SPEAK))
 ROWS, LENGTH = 10, 576  # short rows: a dense mask makes attention cost grow with their length
 SPEECH_WEIGHT = 0.8  # a speech token's loss against a text token's: there are ten times as many
