@@ -50,9 +50,10 @@ class Plan:
         where = [*work, "--device", self.device]
         on_cpu, codec = self.device == "cpu", ["training.codec", *where]
         several = ["torch.distributed.run", "--nproc-per-node", str(CPU_PROCESSES), "-m"] if on_cpu else []
-        encoder = [*several, "training.encoder", *where, "--minutes", minutes["encoder"]]
-        lm = [*several, "training.sft", *where, "--minutes", minutes["lm"], *(WARM if self.warm else ())]
-        lm += [] if on_cpu else ["--rows", str(GPU_ROWS)]
+        rows = [] if on_cpu else ["--rows", str(GPU_ROWS)]
+        encoder = [*several, "training.encoder", *where, "--minutes", minutes["encoder"], *rows]
+        judge = ["training.recogniser", *where, "--minutes", minutes["judge"], *rows]
+        lm = [*several, "training.sft", *where, "--minutes", minutes["lm"], *(WARM if self.warm else ()), *rows]
         codes = ["training.tokenise", *where, *(("--processes", str(CPU_PROCESSES)) if on_cpu else ())]
         found = [
             Stage(
@@ -64,7 +65,7 @@ class Plan:
             Stage("cues", self.work / "cues.parquet", ["training.align", *work]),
             Stage("encoder", self.work / "encoder.done", encoder),
             Stage("new-codes", self.work / "new-codes.done", [*codes, "--again"]),
-            Stage("judge", self.work / "judge.done", ["training.recogniser", *where, "--minutes", minutes["judge"]]),
+            Stage("judge", self.work / "judge.done", judge),
             Stage("lm", self.work / "lm.done", lm),
             Stage("decoder", self.work / "decoder.done", [*codec, "--minutes", "0", "--decoder", minutes["decoder"]]),
             Stage("export", None, ["training.export", *work, "--assets", str(self.assets)]),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def stream(make: Callable[[int], Callable[[], T]], processes: int) -> Iterator[T
 
     Processes are forked, so that all share the corpus. A batch with a method `pin_memory` is pinned for the GPU.
     """
-    ahead: dict[str, Any] = {"prefetch_factor": AHEAD, "pin_memory": True, "multiprocessing_context": "fork"}
-    options = ahead if processes else {}
+    ahead: dict[str, Any] = {"prefetch_factor": AHEAD, "multiprocessing_context": "fork"}
+    options = ahead | {"pin_memory": torch.cuda.is_available()} if processes else {}
     drawn = _Drawn(make)
     return iter(DataLoader(drawn, batch_size=None, num_workers=processes, collate_fn=_as_it_is, **options))
