@@ -11,7 +11,8 @@ from stsmt.characters import Characters
 from stsmt.errors import UserError
 from stsmt.health import CODE_LOOP, TEXT_LOOP, is_loop
 from stsmt.lm import LM, Sampling, Token
-from stsmt.prompt import Phase, PromptFormat
+from stsmt.phase import Phase
+from stsmt.prompt import PromptFormat
 
 MAX_RETRIES = 2
 RETRY_TEXT_TEMPERATURE = 0.3

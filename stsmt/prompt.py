@@ -28,7 +28,7 @@ field, or as "plan" for the reading of direct translation.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -49,6 +49,7 @@ from stsmt.example import (
     answer_fields,
     other_language,
 )
+from stsmt.phase import Phase, Rendered
 
 SEARCHED = frozenset(("hearing", "transcript", "translation", "reading", "plan"))  # what "beams" may name
 MOST_BEAMS = 16  # vLLM gives 20 probabilities of a token at most; more than 8 found nothing better
@@ -64,37 +65,6 @@ class Tokenizer(Protocol):
     def __len__(self) -> int: ...
     @property
     def added_tokens_decoder(self) -> Mapping[int, Any]: ...
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """Token ids of a conversation; `loss_mask` is 1 on the answer that training must learn, 0 elsewhere."""
-
-    ids: list[int]
-    loss_mask: list[int]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One field of an answer while it is generated.
-
-    `opening` ids precede it, the ids in `allowed` (ascending ranges) may come, `end` (a token id) closes it; so many
-    `beams` are weighed.
-    """
-
-    field: Field
-    opening: list[int]
-    allowed: tuple[range, ...]
-    end: int
-    beams: int = 1
-
-    @property
-    def is_speech(self) -> bool:
-        return self.field == "speech"
-
-    @property
-    def is_text(self) -> bool:
-        return self.field in ("transcript", "translation")
 
 
 class PromptFormat:

@@ -20,7 +20,8 @@ from stsmt.errors import UserError
 from stsmt.example import Example, Language, Task, other_language
 from stsmt.health import REPEAT_LIMIT, SILENCE_LIMIT, Health, expected_seconds, measure_codes, measure_text
 from stsmt.lm import LM, Sampling, load_lm, load_tokenizer
-from stsmt.prompt import Phase, PromptFormat
+from stsmt.phase import Phase
+from stsmt.prompt import PromptFormat
 from stsmt.requests import AudioPart, Model, Request, Result, TextPart, Timing, check_request, with_target
 from stsmt.stopwatch import Stopwatch
 from stsmt.text import LANGUAGE_NAMES, normalise_for_display
