@@ -15,13 +15,20 @@ from tests.e2e.browser import HEALTH, MEL
 pytestmark = pytest.mark.e2e  # run by `make e2e` only
 Open = Callable[..., Any]
 HEARD = "() => [...document.querySelectorAll('.live audio')].some(player => player.currentTime > 0)"
+PLAYERS = """() => [...document.querySelectorAll('.live audio')].map(player => ({
+    at: player.currentTime, of: player.duration, ready: player.readyState, network: player.networkState,
+    paused: player.paused, error: player.error?.message, source: player.currentSrc}))"""
 SCROLL = "() => document.documentElement.scrollWidth"
 
 
 def finished(page: Any) -> None:
     """Wait until an answer is complete and has been heard."""
     page.locator(HEALTH).first.wait_for()
-    page.wait_for_function(HEARD)
+    try:
+        page.wait_for_function(HEARD)
+    except Exception as late:
+        late.add_note(f"The players: {page.evaluate(PLAYERS)}")
+        raise
     assert page.locator(".live").first.is_visible()
     assert page.locator(MEL).count() == 2
 
