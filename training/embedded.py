@@ -16,7 +16,7 @@ from stsmt.errors import UserError
 from training.pack import PHONES_FILE
 
 SHARES = {"codec": 0.20, "encoder": 0.12, "decoder": 0.08, "judge": 0.10, "lm": 0.50}  # of the training minutes
-GPU_ROWS = 64  # rows of a batch that keep a GPU busy
+GPU_ROWS = 96  # rows of a batch that keep a GPU busy
 CPU_PROCESSES = min(4, os.cpu_count() or 1)  # of one thread each, where there is no GPU; each holds the whole corpus
 WARM = ("--skip", "0.4", "--peak", "0.5")  # how the language model goes on from a checkpoint
 

@@ -190,6 +190,14 @@ def exact_text(
     return {f"{task}.{language}": sum(found) / len(found) for language, found in right.items()}
 
 
+def dev_numbers(model: SpeechLM, packer: Packer, rows: list[Utterance], device: str) -> dict[str, float]:
+    """How well dev sentences are known: texts and plans all right by task, losses of spoken answers."""
+    found = held_out_loss(model, packer, rows, 64, device)
+    for task in ("stt", "mt", "plan"):
+        found |= exact_text(model, packer.prompt, rows, task, 32, device)
+    return found
+
+
 def prepare(work: Path, *, hidden: int, layers: int, seed: int) -> tuple[SpeechLM, PromptFormat]:
     """A fresh model with tokenizer and prompt in `work/lm` (or, if that exists, the one in it: the warm start)."""
     folder, codec = work / "lm", Xcodec2Config.from_pretrained(work / "codec")
@@ -261,14 +269,13 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
     drawn = seed + budget.step + 10**6 * rank
     source = PairSource(heard, drawn, texts, jitter, read_silent(work))
     separators = model.model.config.conv_L_cache - 1
-    sizes = {"rows": rows, "length": LENGTH, "separators": separators, "speech_weight": SPEECH_WEIGHT}
+    sizes: dict[str, Any] = {"rows": rows, "length": LENGTH, "separators": separators, "speech_weight": SPEECH_WEIGHT}
     progress = multiprocessing.Value("d", budget.progress)  # seen by the processes that draw
 
     def draw_in(number: int) -> Callable[[], Packed]:
-        seed = drawn + 10**7 * number
-        packer = Packer(prompt, **sizes, phones=labels, forgetting=random.Random(seed))
-        own = source.reseed(seed)
-        return lambda: packer.batch(own, mixture_at(schedule.skip + (1 - schedule.skip) * progress.value))
+        own = drawn + 10**7 * number
+        packer, examples = Packer(prompt, **sizes, phones=labels, forgetting=random.Random(own)), source.reseed(own)
+        return lambda: packer.batch(examples, mixture_at(schedule.skip + (1 - schedule.skip) * progress.value))
 
     batches = stream(draw_in, 0 if device == "cpu" else max(1, (os.cpu_count() or 1) - 2))
     log = (work / "lm.log").open("a", encoding="utf-8")
@@ -283,12 +290,8 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
         if step % REPORT_EVERY == 0:
             budget.report(**means, phones=guided.detach())
         if step % (EVALUATE_EVERY * rows // ROWS) == 0 and step and not rank:
-            exact = dict[str, float]()
-            for task in ("stt", "mt", "plan"):
-                exact |= exact_text(model, prompt, dev, task, 32, device)
-            unheard = held_out_loss(model, Packer(prompt, **sizes), dev, 64, device)
-            line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log | exact | unheard
-            log.write(json.dumps(line) + "\n")
+            line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log
+            log.write(json.dumps(line | dev_numbers(model, Packer(prompt, **sizes), dev, device)) + "\n")
             log.flush()
     if not rank:
         save(model, work)
