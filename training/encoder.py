@@ -274,8 +274,8 @@ def main() -> None:
         train = [spoken for spoken in corpus if spoken.split == "train"]
         schedule = Schedule(a.minutes, a.again, a.peak, a.rows, a.whole)
         refine(a.work, train, schedule, seed=a.seed, device=a.device)
-        if a.polish:
-            polish(a.work, train, a.polish, a.rows // 2, seed=a.seed, device=a.device)
+        if a.polish and not join(a.device):  # of several processes the first
+            polish(a.work, train, a.polish, max(1, a.rows // 2), seed=a.seed, device=a.device)
     except UserError as error:
         sys.exit(f"error: {error}")
 
