@@ -126,7 +126,7 @@ def markdown(rows: Sequence[Row]) -> str:
     for row in rows:
         cells_ = (" / ".join(f"{entry['value']:.1f}" for entry in found(row, key)) for key, _ in MEASURES)
         lines.append(f"| {row['layers']} × {row['hidden']} | {row['phrases']:,} | {' | '.join(cells_)} |")
-    n = min((entry["n"] for row in rows for entry in row["rows"]), default=0)
+    n = min((entry["n"] for row in rows for key, _ in MEASURES for entry in found(row, key)), default=0)
     return "\n".join([*lines, "", f"{rows[0]['minutes']:g} minutes each; n ≥ {n} per direction."]) + "\n"
 
 
