@@ -14,6 +14,7 @@ from training.parallel import agree
 
 SAVE_EVERY_SECONDS = 240
 WARMUP_SHARE = 0.02
+REPORT_EVERY = 5  # steps
 BAR = "{desc}: {percentage:3.0f}%|{bar:20}| {n:.0f} of {total:.0f} s{postfix}"
 FINAL_RATE = 0.02  # learning rate at the end, as a share of the peak
 
@@ -94,8 +95,12 @@ class Budget:
         self._bar.close()
 
     def report(self, **values: float | Tensor) -> None:
-        """Show running means of losses beside the bar, of those that are numbers. Reading them waits for a GPU: every
-        step need not be reported."""
+        """Show running means of losses beside the bar, of those that are numbers.
+
+        Every few steps only: to read a number is to wait for the GPU.
+        """
+        if self.step % REPORT_EVERY:
+            return
         for name, value in values.items():
-            if (number := float(value)) == number:
+            if (number := torch.as_tensor(value).item()) == number:
                 self.log[name] = round(0.97 * self.log.get(name, number) + 0.03 * number, 4)

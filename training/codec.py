@@ -34,7 +34,7 @@ RATE = 1e-3
 CTC_WEIGHT = 1.0
 SEMANTIC_WEIGHT = 6.0
 CRITIC_RATE = 1e-3
-REPORT_EVERY = 5  # steps
+DECODER_FILE = "codec-decoder.pt"
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
 LATENT_MEAN, LATENT_STD, SPREAD_WEIGHT = -0.22, 0.9, 1.0
@@ -136,7 +136,7 @@ def train_joint(
         sound = spectral(made.float(), waves[:, 0])
         loss = sound + CTC_WEIGHT * ctc + SPREAD_WEIGHT * spread
         step(model, optimiser, loss, RATE * budget.rate)
-        budget.report(spectral=sound.item(), ctc=ctc.item(), spread=spread.item())
+        budget.report(spectral=sound, ctc=ctc, spread=spread)
     return save_codec(model.codec, work)
 
 
@@ -192,11 +192,11 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     judge = torch.optim.AdamW(critic.parameters(), lr=CRITIC_RATE, betas=(0.8, 0.98))
     state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
     minutes, again, peak = schedule.minutes, schedule.again, schedule.peak
-    file = work / "codec-decoder.pt"
+    file = work / DECODER_FILE
     budget = Budget(file, minutes=minutes, state=state, name="codec, decoder", again=again, peak=peak)
     usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
     rng, hop = random.Random(seed + budget.step), codec.hop_length
-    for number in budget.steps():
+    for _ in budget.steps():
         real, codes = (t.to(device) for t in draw_crops(usable, schedule.rows, rng, hop))
         with autocast(device):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
@@ -210,11 +210,9 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
             step(critic, judge, critic_loss, CRITIC_RATE * budget.rate)
             adversarial, matching = critic.generator_loss(made[:, inner], real[:, inner])
             loss = loss + adversarial + 2 * matching
-            if number % REPORT_EVERY == 0:
-                budget.report(critic=critic_loss.detach(), matching=matching.detach())
+            budget.report(critic=critic_loss, matching=matching)
         learn.step(loss, budget.rate)
-        if number % REPORT_EVERY == 0:
-            budget.report(spectral=sound.detach(), semantic=meaning.detach())
+        budget.report(spectral=sound, semantic=meaning)
     save_codec(codec, work)
 
 

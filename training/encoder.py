@@ -3,9 +3,10 @@
 What a code sounds like stays: decoder and code vectors are frozen, so codes made before and language models trained on
 them remain valid. What changes is which codes are chosen for a sound. They are to sound like it (spectral loss), to be
 heard as the same by the codec's recogniser as it was (semantic loss), and to tell the phones: two small heads, on the
-recogniser and on the quantised latents, name the phone of every frame (`training.align` says which). The heads and the
-copy of the old recogniser are thrown away. Afterwards, `training.tokenise --again` makes the codes anew. On a CPU, one
-process per core (`torchrun --nproc-per-node 2 -m training.encoder …`) gets more done than one with all threads.
+recogniser and on the quantised latents, name the phone of every frame (`training.align` says which). The quantiser's
+inputs are kept where its levels are used equally, as in the joint stage (`training.codec`). The heads and the copy of
+the old recogniser are thrown away. Afterwards, `training.tokenise --again` makes the codes anew. On a CPU, one process
+per core (`torchrun --nproc-per-node 2 -m training.encoder …`) gets more done than one with all threads.
 
 With `--whole` the decoder and the code vectors learn, too: the language model has to learn all codes anew then, which
 a GPU has the time for. `--polish N` goes on with the decoder alone against discriminators (`training.codec`) for N
@@ -19,7 +20,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from training.budget import Budget
 from training.codec import (
     BATCH,
     CROP_FRAMES,
-    REPORT_EVERY,
+    DECODER_FILE,
     SEMANTIC_WEIGHT,
     SPREAD_WEIGHT,
     crop_waves,
@@ -43,7 +44,7 @@ from training.codec import (
     train_decoder,
 )
 from training.codec import Schedule as DecoderSchedule
-from training.loading import stream
+from training.loading import Batch, stream
 from training.losses import SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_aligned
@@ -147,7 +148,7 @@ def phone_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Crops:
+class Crops(Batch):
     """A batch: whole utterances to hear (features [B, F, 160], mask and labels [B, F]) and a piece of each to keep
     (sound [B, 1, T], its first frame, labels [B, f])."""
 
@@ -156,17 +157,7 @@ class Crops:
     labels: Tensor
     waves: Tensor
     kept: Tensor
-    starts: list[int] = field(kw_only=True)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Crops":
-        tensors = (self.features, self.mask, self.labels, self.waves, self.kept)
-        return Crops(*map(change, tensors), starts=self.starts)
-
-    def to(self, device: str) -> "Crops":
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "Crops":
-        return self._each(Tensor.pin_memory)
+    starts: list[int]
 
 
 def crop_batch(batch: Sequence[Labelled], rng: random.Random, hop: int) -> Crops:
@@ -176,7 +167,7 @@ def crop_batch(batch: Sequence[Labelled], rng: random.Random, hop: int) -> Crops
     features, mask = pad_features(spoken)
     labels = nn.utils.rnn.pad_sequence([item.labels for item in batch], batch_first=True, padding_value=IGNORE)
     kept = torch.stack([row[start : start + CROP_FRAMES] for row, start in zip(labels, starts, strict=True)])
-    return Crops(features, mask, labels, crop_waves(spoken, starts, CROP_FRAMES, hop), kept, starts=starts)
+    return Crops(features, mask, labels, crop_waves(spoken, starts, CROP_FRAMES, hop), kept, starts)
 
 
 def prepare(codec: Xcodec2Model, labels: int, trained: tuple[str, ...]) -> tuple[nn.Module, ...]:
@@ -240,10 +231,11 @@ def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: in
             model.zero_grad(set_to_none=True)
         else:
             learn.step(torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum(), budget.rate)
-        if number % REPORT_EVERY == 0:
-            budget.report(**{name: loss.detach() for name, loss in losses.items()})
+        budget.report(**losses)
     if not rank:
         save_codec(codec, work)
+        if schedule.whole:  # the checkpoint of a decoder that is no more
+            (work / DECODER_FILE).unlink(missing_ok=True)
 
 
 def polish(work: Path, corpus: Sequence[Spoken], minutes: float, rows: int, *, seed: int, device: str) -> None:
@@ -252,7 +244,7 @@ def polish(work: Path, corpus: Sequence[Spoken], minutes: float, rows: int, *, s
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval().to(device)
     codes = encode_corpus(codec, corpus, device)
     heard = [(spoken.samples, row.astype(np.int64)) for spoken, row in zip(corpus, codes, strict=True)]
-    schedule = DecoderSchedule(minutes, alone=0.0, peak=POLISHED, rows=rows)
+    schedule = DecoderSchedule(minutes, alone=0.0, again=True, peak=POLISHED, rows=rows)
     train_decoder(work, heard, schedule, seed=seed, device=device)
 
 

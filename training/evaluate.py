@@ -27,7 +27,7 @@ from training.calibration import calibration
 from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record
 from training.phrasebook.grammar import Phrase
 from training.robustness import CONDITIONS
-from training.summary import summarise
+from training.summary import count_requests, summarise
 from training.workers import check_counts, measure_all, measure_here
 
 EXAMPLES = 10  # listed per direction
@@ -225,14 +225,16 @@ def make_report(
     records: Sequence[Record], planned: int, identity: dict[str, Any], command: str, seed: int
 ) -> dict[str, Any]:
     """Everything that `report.json` holds."""
+    clean = [record for record in records if record["set"] not in CONDITIONS]
     return {
         **identity,
         "command": command,
         "utterances": {"planned": planned, "measured": len(records)},
         "intervals": "95 %: bootstrap over utterances, Wilson's for shares",
         "scores": metrics.signatures(),
+        "totals": count_requests(clean),
         "rows": summarise(records, seed),
-        "confidence": calibration([record for record in records if record["set"] not in CONDITIONS]),
+        "confidence": calibration(clean),
         "examples": examples(records, seed),
     }
 

@@ -1,13 +1,30 @@
 """Batches made in other processes while a GPU computes: drawing, rendering and packing are Python, and slow."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from dataclasses import fields, replace
+from typing import Any, Generic, Self, TypeVar
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 T = TypeVar("T")
 AHEAD = 4  # batches that every process has ready
+
+
+class Batch:
+    """For dataclasses: their tensors move together, whatever else they hold stays."""
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        moved = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)  # type: ignore[type-var]
+
+    def to(self, device: str) -> Self:
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        return self._each(Tensor.pin_memory)
 
 
 class _Drawn(IterableDataset, Generic[T]):

@@ -7,7 +7,7 @@ between examples, and positions restart, which isolates attention. Packed and se
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -23,6 +23,7 @@ from stsmt.example import LANGUAGES, SILENCE, Cue, Example, Language, Mode, Task
 from stsmt.prompt import PromptFormat
 from training.augment import CodeJitter
 from training.guide import PhoneLabels, Span
+from training.loading import Batch
 from training.phrasebook.grammar import Phrase
 from training.speech import key_of
 from training.voices import VOICES, voices
@@ -251,7 +252,7 @@ def read_silent(work: Path) -> list[Utterance]:
 
 
 @dataclass(frozen=True)
-class Packed:
+class Packed(Batch):
     """A batch [B, T]: ids, `keep` (0 at separators and padding), positions, labels (already shifted), loss weights.
 
     `spans` are the runs of speech whose phones are known.
@@ -263,16 +264,6 @@ class Packed:
     labels: Tensor
     weights: Tensor
     spans: list[Span] = field(default_factory=list, kw_only=True)
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Packed":
-        tensors = (self.ids, self.keep, self.positions, self.labels, self.weights)
-        return Packed(*map(change, tensors), spans=self.spans)
-
-    def to(self, device: str) -> "Packed":
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "Packed":
-        return self._each(Tensor.pin_memory)
 
 
 class Item(NamedTuple):

@@ -32,7 +32,6 @@ from training.voices import SAMPLE_RATE, katakana, letters
 
 BLANK = 0
 BATCH = 16  # utterances
-REPORT_EVERY = 5  # steps
 UNMASKED_SHARE = 0.4  # of the time: masking before the alignment has formed keeps it from forming
 LABELS_FILE = "labels.json"
 
@@ -212,7 +211,7 @@ def train_judge(
     state = {"model": both, "optimisers": optimisers}
     budget = Budget(work / "judge.pt", minutes=minutes, state=state, name="judge", peak=peak)
     batches, generator = Batches(corpus, rows, seed), torch.Generator().manual_seed(seed)
-    for number in budget.steps():
+    for _ in budget.steps():
         batch = batches.draw()
         features, mask = pad_features(batch)
         if budget.progress > UNMASKED_SHARE:
@@ -223,8 +222,7 @@ def train_judge(
         written = ctc_loss(logits, mask, [[index[label] for label in written_labels(s)] for s in batch])
         phones = ctc_loss(guided, mask, [[phone_index[label] for label in phone_labels(s)] for s in batch])
         optimisers.step(written + (0.0 if warm else 1.0) * phones, budget.rate)
-        if number % REPORT_EVERY == 0:
-            budget.report(written=written.detach(), phones=phones.detach())
+        budget.report(written=written, phones=phones)
     judge = Judge(model.cpu(), labels)
     judge.save(work / "judge")
     return judge

@@ -25,7 +25,7 @@ from stsmt.errors import UserError
 
 SHARES = (0.25, 0.5, 1.0)  # of the spoken training phrases
 SIZES = ((192, 6), (256, 8))  # width and layers
-ROWS = 10  # of a batch
+TRAINED = "trained"  # holds the minutes
 MEASURES = (
     ("stt.transcript.error", "STT: CER ja / WER en"),
     ("chain.translation.chrf", "chain, translation chrF"),
@@ -85,20 +85,27 @@ def prepare(work: Path, folder: Path, cell: Cell, seed: int) -> int:
     return cut_codes(work / "codes.parquet", folder / "codes.parquet", cell.share, seed)
 
 
-def train_cell(work: Path, cell: Cell, *, minutes: float, rows: int, device: str, seed: int) -> None:
+def train_cell(work: Path, cell: Cell, *, minutes: float, options: Sequence[object], seed: int) -> None:
     """Train a model from nothing, unless that was done."""
     folder = work / "scaling" / cell.name
-    if (folder / "trained").exists():
+    if (folder / TRAINED).exists():
         return
     prepare(work, folder, cell, seed)
-    size = ["--hidden", cell.hidden, "--layers", cell.layers, "--rows", rows]
-    _run("training.sft", "--work", folder, "--minutes", minutes, "--device", device, *size)
-    (folder / "trained").touch()
+    size = ["--hidden", cell.hidden, "--layers", cell.layers]
+    _run("training.sft", "--work", folder, "--minutes", minutes, *size, *options)
+    (folder / TRAINED).write_text(f"{minutes:g}", encoding="utf-8")
 
 
-def measure_cell(work: Path, cell: Cell, *, minutes: float, options: Sequence[object], seed: int) -> Row:
-    """What `training.evaluate` finds about a trained model."""
+def measure_cell(work: Path, cell: Cell, *, options: Sequence[object], seed: int) -> Row:
+    """What `training.evaluate` finds about a trained model.
+
+    Raises:
+        UserError: if it has not been trained.
+    """
     folder = work / "scaling" / cell.name
+    if not (folder / TRAINED).exists():
+        raise UserError(f"The model {cell.name} has not been trained in {folder.parent}; run --only train first.")
+    minutes = float((folder / TRAINED).read_text(encoding="utf-8"))
     phrases = prepare(work, folder, cell, seed)
     prompt = read_prompt(folder / "lm") | {"codec": str((folder / "codec").resolve())}
     (folder / "lm" / PROMPT_FILE).write_text(json.dumps(prompt, ensure_ascii=False), encoding="utf-8")
@@ -155,7 +162,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--judge", type=Path, default=Path("assets/judge"))
     parser.add_argument("--minutes", type=float, default=20, help="of training for each of the six models")
     parser.add_argument("--n", type=int, default=100, help="utterances per direction")
-    parser.add_argument("--rows", type=int, default=ROWS, help="rows of a batch; more on a GPU")
+    parser.add_argument("--rows", type=int, help="rows of a batch (default: as training.sft); more on a GPU")
     parser.add_argument("--cells", nargs="+", choices=[cell.name for cell in cells()], help="only these models")
     parser.add_argument("--only", choices=("train", "measure"), help="half of the work, on another machine, say")
     parser.add_argument("--processes", type=int, default=1, help="of the measuring")
@@ -168,15 +175,16 @@ def make_parser() -> argparse.ArgumentParser:
 def main() -> int:
     a = make_parser().parse_args()
     chosen = [cell for cell in cells() if not a.cells or cell.name in a.cells]
+    training = ["--device", a.device, *(["--rows", a.rows] if a.rows else [])]
     options = ["--judge", a.judge, "--sets", "unseen_sentence", "--n", a.n, "--device", a.device]
     options += ["--processes", a.processes, "--at-once", a.at_once]
     try:
         if a.only != "measure":
             for cell in chosen:
-                train_cell(a.work, cell, minutes=a.minutes, rows=a.rows, device=a.device, seed=a.seed)
+                train_cell(a.work, cell, minutes=a.minutes, options=training, seed=a.seed)
         if a.only == "train":
             return 0
-        rows = [measure_cell(a.work, cell, minutes=a.minutes, options=options, seed=a.seed) for cell in chosen]
+        rows = [measure_cell(a.work, cell, options=options, seed=a.seed) for cell in chosen]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -62,7 +62,6 @@ SPEECH_WEIGHT = 0.8  # a speech token's loss against a text token's: there are t
 GUIDE_WEIGHT = 0.5
 GUIDE_ALONE = 120  # steps in which the guide of a warm start learns without changing the model
 EVALUATE_EVERY = 400  # steps of `ROWS`
-REPORT_EVERY = 5  # steps
 
 
 def mixture_at(progress: float) -> Mixture:
@@ -287,8 +286,7 @@ def train(work: Path, schedule: Schedule, *, device: str, seed: int, hidden: int
             guided = guide.loss(batch.spans)
         loss, means = weighted_loss(logits, wanted, batch, prompt.speech_ids)
         optimisers.step(loss + GUIDE_WEIGHT * guided, budget.rate)
-        if step % REPORT_EVERY == 0:
-            budget.report(**means, phones=guided.detach())
+        budget.report(**means, phones=guided)
         if step % (EVALUATE_EVERY * rows // ROWS) == 0 and step and not rank:
             line = {"step": step, "minutes": round(budget.seconds / 60, 1)} | budget.log
             log.write(json.dumps(line | dev_numbers(model, Packer(prompt, **sizes), dev, device)) + "\n")

@@ -226,3 +226,19 @@ def _row(name: str, measure: Measure, record: Record, estimate: Estimate) -> dic
         "better": measure.better,
         **{field: round(value, 3) for field, value in asdict(estimate).items()},
     }
+
+
+def count_requests(records: Sequence[Record]) -> dict[str, int]:
+    """How many texts and sounds were generated, how many of them looped, were cut at their cap or did not end by
+    themselves; how many requests were to be routed to their task, and how many were."""
+    parts = [part for record in records for part in record["parts"].values()]
+    healths = [part["health"] for part in parts if "health" in part]
+    routed = [right for part in parts for right in part.get("routed", {}).values()]
+    return {
+        "generated": len(healths),
+        "loops": sum(health["loop"] for health in healths),
+        "caps": sum(health["cap_hit"] for health in healths),
+        "endless": sum(not health["end_reached"] for health in healths),
+        "asked": len(routed),
+        "routed": sum(routed),
+    }

@@ -71,6 +71,7 @@ def test_the_whole_codec_learns_and_polishing_keeps_what_it_was(tmp_path: Path, 
     write_run(tmp_path, corpus)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.encoder.HEADS_ALONE", 0)
+        (tmp_path / codec_training.DECODER_FILE).write_text("of the decoder as it was")
         refine(tmp_path, corpus, Schedule(minutes=0.03, peak=1.0, whole=True), seed=0, device="cpu")
     whole = Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32)
     changed = {

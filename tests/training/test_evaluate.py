@@ -34,7 +34,7 @@ from training.evaluate import (
 )
 from training.measure import PARTS, Bench, HeldOutSet, Item, goes_on, measure
 from training.phrasebook.grammar import Phrase
-from training.summary import MEASURES, summarise
+from training.summary import MEASURES, count_requests, summarise
 
 WORDS = {"ja": "エキワドコデスカ", "en": "where is the station"}
 
@@ -223,6 +223,15 @@ def test_rows_score_what_they_say() -> None:
 def test_japanese_speech_has_no_bleu() -> None:
     rows = {row["measure"] for row in summarise([made("a", "en", {"chain": {"heard": WORDS["ja"]}})])}
     assert "chain.heard.chrf" in rows and "chain.heard.bleu" not in rows
+
+
+def test_requests_are_counted_over_all_parts() -> None:
+    fine = {"loop": False, "cap_hit": False, "end_reached": True}
+    cut = {"loop": True, "cap_hit": True, "end_reached": False}
+    routing = {"routed": {"stt": True, "chain": False}}
+    parts = {"stt": {"health": fine}, "chain": {"health": cut}, "codec": {"heard": ""}, "routing": routing}
+    found = count_requests([made("a", "ja", parts), made("b", "en", {"stt": {"health": fine}})])
+    assert found == {"generated": 3, "loops": 1, "caps": 1, "endless": 1, "asked": 2, "routed": 1}
 
 
 def test_measures_have_distinct_keys() -> None:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stsmt.errors import UserError
-from training.scaling import MEASURES, cells, cut_codes, draw, markdown, prepare
+from training.scaling import MEASURES, cells, cut_codes, draw, markdown, measure_cell, prepare
 
 
 def write_codes(folder: Path) -> None:
@@ -43,6 +43,12 @@ def test_a_model_of_the_study_starts_with_the_words_of_the_run_and_none_of_its_w
         (tmp_path / "lm" / name).write_text("{}")
     prepare(tmp_path, tmp_path / "cell", next(cells()), seed=0)
     assert sorted(path.name for path in (tmp_path / "cell" / "lm").iterdir()) == ["prompt.json", "tokenizer.json"]
+
+
+def test_a_model_that_was_not_trained_is_not_measured(tmp_path: Path) -> None:
+    cell = next(cells())
+    with pytest.raises(UserError, match=f"{cell.name} has not been trained"):
+        measure_cell(tmp_path, cell, options=[], seed=0)
 
 
 def test_the_report_has_a_line_per_model_and_both_languages(tmp_path: Path) -> None:
