@@ -84,8 +84,8 @@ def markdown(report: Report, plots: Sequence[str] = ()) -> str:
             f"{counts['measured']} of {counts['planned']} utterances measured.{state} Made by `{report['command']}`. "
             f"Intervals: {report['intervals']}. Scores: {_signatures(report)}.",
             "Of {generated:,} requests for text or speech {loops:,} looped, {caps:,} were cut at their cap and "
-            "{endless:,} did not end by themselves; of {asked:,} requests {routed:,} were answered as the task that was "
-            "asked (recordings that were spoiled are not counted).".format(**report["totals"]),
+            "{endless:,} did not end by themselves; of {asked:,} requests {routed:,} were answered as the task that "
+            "was asked (recordings that were spoiled are not counted).".format(**report["totals"]),
             *(f"![{name}]({name}.png)" for name in plots),
             *(_set_section(report["rows"], name) for name in sets if name not in CONDITIONS),
             *([_spoiled_section(report["rows"], spoiled)] if spoiled else []),
