@@ -38,7 +38,7 @@ A small speech-to-speech translator for Japanese and English that runs on a lapt
 second, {codebook} codes).
 
 **Trained on** the phrasebook of this repository only: {templates} sentence templates in both languages, spoken by
-synthetic voices (Open JTalk "mei" in three variants; flite slt, rms, awb, kal). It also listened to espeak-ng
+synthetic voices (Open JTalk "mei" in three variants; flite slt, rms, awb). It also listened to flite kal, to espeak-ng
 and to higher and lower variants of these voices.
 No recording of a person and no data of another model was used.
 
