@@ -5,7 +5,8 @@
 
 `pack` writes the parts of a run into `--out` as pieces of at most 16 MiB, which is what many places let pass, with a
 list of their digests; `unpack` joins them. Speech travels as Opus, as many shards as fit; checkpoints (`*.pt`) travel
-in bfloat16, half as large, which a training goes on from as well. A rented GPU then needs no speech synthesis:
+in bfloat16, half as large, which a training goes on from as well. A rented GPU then needs no speech synthesis, though
+the codec is better trained on speech that was spoken there (`training.synthesise --known`):
 `training.embedded --device cuda` finds the codes and cues made and trains what is left.
 """
 

@@ -226,6 +226,7 @@ def main() -> None:
     parser.add_argument(
         "--peak", type=float, default=1.0, help="the decoder: of the learning rate; less for a good one"
     )
+    parser.add_argument("--rows", type=int, default=BATCH, help="the decoder: crops in a batch; more on a GPU")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
@@ -236,7 +237,7 @@ def main() -> None:
         train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
     if a.decoder:
         heard = read_heard(a.work)
-        schedule = Schedule(a.decoder, a.alone, a.again, a.peak)
+        schedule = Schedule(a.decoder, a.alone, a.again, a.peak, a.rows)
         train_decoder(a.work, heard, schedule, seed=a.seed, device=a.device)
 
 

@@ -4,6 +4,9 @@ Every phrase is spoken once in each language by a voice drawn from the seed; tho
 other voices (`--least`), because a sentence heard once or twice is taken for the beginning of a frequent one. The
 result is a folder of shards, each an `.npz` with 16-bit samples of many sentences end to end and a `.json` that lists
 them; what is in a shard is not spoken again, so the command can be stopped, repeated, and repeated with more phrases.
+
+With `--known` the utterances of `codes.parquet` that have no sound are spoken instead (what `training.export --restore`
+gives has none): the codec's stages want it, and a voice says a text in the same way on any machine.
 """
 
 import argparse
@@ -11,25 +14,29 @@ import json
 import multiprocessing
 import os
 import random
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
+from stsmt.errors import UserError
 from stsmt.example import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
 from training.phrasebook.swaps import swapped
-from training.speech import SHARD_SUFFIXES
-from training.voices import VOICES, Voice, katakana, phones, speak
+from training.speech import SHARD_SUFFIXES, key_of, list_shards, read_list
+from training.voices import SAMPLE_RATE, VOICES, Voice, katakana, phones, speak
 
-SHARD_PHRASES = 50  # takes in a shard
+SHARD_LINES = 100  # utterances in a shard
 LEAST = 40  # utterances of a template in each language, where its phrases and the voices allow it
 SWAPS = 20  # sentences with swapped words of a template, at most
 SOURCE_SHARE = 0.2  # sentences spoken by a source-only voice
 MAX_SECONDS = 6.0  # longer sentences are left out, never cut
 Take = tuple[Phrase, int]  # a phrase, and how often it was spoken before
+Line = dict[str, Any]  # who says what: phrase, take, template, split, language, voice, text
 
 
 def choose_voice(rng: random.Random, language: Language) -> Voice:
@@ -47,30 +54,51 @@ def cast(phrase: str, language: Language, seed: int) -> list[Voice]:
     return [first, *rng.sample(others, len(others))]
 
 
-def speak_shard(task: tuple[Path, list[Take], int]) -> int:
+def lines(take: Take, seed: int) -> list[Line]:
+    """What is said in a take, once in each language."""
+    phrase, number = take
+    known = {"phrase": phrase.id, "take": number, "template": phrase.template, "split": phrase.split}
+    return [
+        known | {"language": each, "voice": cast(phrase.id, each, seed)[number].name, "text": getattr(phrase, each)}
+        for each in LANGUAGES
+    ]
+
+
+def known_lines(work: Path) -> list[Line]:
+    """The utterances of `work/codes.parquet` whose sound is not in `work/speech`.
+
+    Raises:
+        UserError: if there are no codes.
+    """
+    file, turns = work / "codes.parquet", Counter[tuple[str, str]]()
+    if not file.exists():
+        raise UserError(f"There is no {file}; make a run of what is shipped with: python -m training.export --restore.")
+    spoken_takes(work / "speech")  # removes what an interrupted run has left half-done
+    there = {key_of(row) for shard in list_shards(work / "speech") for row in read_list(shard)}
+    found = []
+    for row in pq.read_table(file, columns=["phrase", "template", "split", "language", "voice", "text"]).to_pylist():
+        number = turns[row["phrase"], row["language"]]
+        turns[row["phrase"], row["language"]] += 1
+        if key_of(row) not in there:
+            found.append(row | {"take": number})
+    return found
+
+
+def speak_shard(task: tuple[Path, list[Line]]) -> int:
     """Synthesise one shard; returns the number of utterances written."""
-    path, batch, seed = task
+    path, batch = task
     rows: list[dict[str, Any]] = []
     waves = [np.zeros(0, np.int16)]
     offset = 0
-    for phrase, number in batch:
-        for language in LANGUAGES:
-            text, voice = getattr(phrase, language), cast(phrase.id, language, seed)[number]
-            samples = np.round(speak(text, language, voice.name).samples * 32767).astype(np.int16)
-            if len(samples) > MAX_SECONDS * 16_000:
-                continue
-            row: dict[str, Any] = {
-                "phrase": phrase.id,
-                "take": number,
-                "template": phrase.template,
-                "language": language,
-                "voice": voice.name,
-            }
-            row |= {"text": text, "split": phrase.split, "phones": phones(text, language)}
-            row |= {"reading": katakana(text) if language == "ja" else None}
-            rows.append(row | {"offset": offset, "samples": len(samples)})
-            waves.append(samples)
-            offset += len(samples)
+    for line in batch:
+        text, language = line["text"], line["language"]
+        samples = np.round(speak(text, language, line["voice"]).samples * 32767).astype(np.int16)
+        if len(samples) > MAX_SECONDS * SAMPLE_RATE:
+            continue
+        said = {"phones": phones(text, language), "reading": katakana(text) if language == "ja" else None}
+        rows.append(line | said | {"offset": offset, "samples": len(samples)})
+        waves.append(samples)
+        offset += len(samples)
     temporary = path.with_suffix(".tmp.npz")
     np.savez(temporary, audio=np.concatenate(waves))
     path.with_suffix(".json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
@@ -92,19 +120,24 @@ def takes(chosen: Sequence[Phrase], least: int) -> list[Take]:
 
 def synthesise(work: Path, *, count: int, nonsense: int, least: int, seed: int, processes: int) -> None:
     """Speak `count` phrases of the splits train and dev, and `nonsense` swapped ones, into `work/speech`."""
-    from tqdm import tqdm
-
-    folder = work / "speech"
-    folder.mkdir(parents=True, exist_ok=True)
     pool = [p for p in phrases(seed) if p.split in ("train", "dev")]
-    spoken = spoken_takes(folder)
+    spoken = spoken_takes(work / "speech")
     chosen = sample_evenly(pool, count, seed)
     if nonsense:
         chosen += sample_evenly(swapped(SWAPS, seed), nonsense, seed)
     missing = [take for take in takes(chosen, least) if (take[0].id, take[1]) not in spoken]
-    shards = [missing[i : i + SHARD_PHRASES] for i in range(0, len(missing), SHARD_PHRASES)]
+    speak_lines(work, [line for take in missing for line in lines(take, seed)], processes)
+
+
+def speak_lines(work: Path, said: Sequence[Line], processes: int) -> None:
+    """Speak `said` into new shards of `work/speech`."""
+    from tqdm import tqdm
+
+    folder = work / "speech"
+    folder.mkdir(parents=True, exist_ok=True)
     first = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=-1)
-    todo = [(folder / f"{i:04d}.npz", shard, seed) for i, shard in enumerate(shards, first)]
+    shards = [list(said[start : start + SHARD_LINES]) for start in range(0, len(said), SHARD_LINES)]
+    todo = [(folder / f"{number:04d}.npz", shard) for number, shard in enumerate(shards, first)]
     with multiprocessing.get_context("spawn").Pool(processes) as workers:
         for _ in tqdm(workers.imap(speak_shard, todo), total=len(todo), desc="speech shards"):
             pass
@@ -143,11 +176,18 @@ def main() -> None:
     parser.add_argument("--phrases", type=int, default=9000, help="how many phrase pairs to speak")
     parser.add_argument("--swapped", type=int, default=3000, help="how many sentences with swapped words besides")
     parser.add_argument("--least", type=int, default=LEAST, help="utterances of every template (rare ones: more takes)")
+    parser.add_argument("--known", action="store_true", help="only what codes.parquet lists and has no sound")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     a = parser.parse_args()
     counts = {"count": a.phrases, "nonsense": a.swapped, "least": a.least}
-    synthesise(a.work, **counts, seed=a.seed, processes=a.processes)
+    try:
+        if a.known:
+            speak_lines(a.work, known_lines(a.work), a.processes)
+        else:
+            synthesise(a.work, **counts, seed=a.seed, processes=a.processes)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

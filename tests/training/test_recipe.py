@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +16,18 @@ from stsmt.audio import Audio
 from stsmt.checkpoint import read_prompt
 from stsmt.codec import XCodec2
 from stsmt.errors import UserError
-from stsmt.example import LANGUAGES
 from stsmt.prompt import PromptFormat
-from tests.conftest import make_speech
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
 from training import export
-from training import synthesise as synthesis
 from training import tokenise as tokenising
 from training.augment import CodeJitter, augment
 from training.budget import Budget
 from training.export import restore
-from training.phrasebook.grammar import Phrase
 from training.phrasebook.swaps import SWAPPED
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
-from training.speech import key_of, read_list, read_rows
-from training.synthesise import cast, takes
+from training.speech import key_of, read_list
 from training.tokenise import encode_corpus, tokenise
 from training.tokenizer import build_tokenizer, prompt_data, save_prompt, upgrade
 
@@ -245,34 +239,3 @@ def test_after_its_encoder_has_changed_what_is_spoken_is_encoded_again_and_nothi
     assert all(
         new[kind] != old[kind] for new, old in zip(made[1:], first[1:], strict=True) for kind in ("codes", "augmented")
     )
-
-
-def test_phrases_of_rare_templates_are_spoken_again_by_other_voices() -> None:
-    def phrase(template: str, number: int, split: str = "train") -> Phrase:
-        return Phrase(f"{template}-{number}", template, "d", "はい。", "Yes.", split)
-
-    rare, common = [phrase("rare", i) for i in range(3)], [phrase("common", i) for i in range(12)]
-    found = takes([*common, *rare, phrase("rare", 9, "dev")], least=12)
-    assert Counter(p.template for p, _ in found) == {"common": 12, "rare": 12 + 1}
-    assert [take for p, take in found if p.split == "dev"] == [0]
-    for language in LANGUAGES:
-        voices = cast("rare-0", language, seed=0)
-        assert len(set(voices)) == len(voices) and all(v.role != "unseen" for v in voices)
-
-
-def test_takes_are_spoken_once_also_when_the_command_is_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[tuple[str, str]] = []
-
-    def speak(text: str, language: str, voice: str) -> Audio:
-        said.append((text, voice))
-        return make_speech(0.5)
-
-    monkeypatch.setattr(synthesis, "speak", speak)
-    (tmp_path / "speech").mkdir()
-    phrase = Phrase("t-1", "t", "d", "はい。", "Yes.", "train")
-    made = synthesis.speak_shard((tmp_path / "speech" / "0000.npz", [(phrase, 0), (phrase, 1)], 0))
-    assert made == 4 and len(set(said)) == 4
-    assert synthesis.spoken_takes(tmp_path / "speech") == {("t-1", 0), ("t-1", 1)}
-    assert len({key_of(row) for row, _ in read_rows(tmp_path)}) == 4
