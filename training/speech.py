@@ -71,8 +71,11 @@ def read_shard(path: Path) -> np.ndarray:
 
 
 def write_opus(path: Path, samples: np.ndarray) -> None:
-    """int16 samples as Opus, at about 5 kB a second: what is lost is not heard, but a spectral loss sees it (0.86, where
-    the codec's own is 2.4), so that decoders are better trained on the original (`training.synthesise --known`)."""
+    """int16 samples as Opus, at about 5 kB a second: what is lost is not heard.
+
+    But a spectral loss sees it (0.86, where the codec's own is 2.4): decoders are better trained on the original
+    (`training.synthesise --known`).
+    """
     sf.write(path, samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=OPUS_COMPRESSION)
 
 
