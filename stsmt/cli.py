@@ -7,6 +7,7 @@ Results go to standard output, everything else to standard error. Exit status: 0
 import argparse
 import json
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Sequence
@@ -134,8 +135,10 @@ def serve(settings: Settings) -> None:
     """Load the model and serve the app until interrupted; what app.py does.
 
     Raises:
-        UserError: if the checkpoint or the index cannot be loaded, or the folder of ratings not be used.
+        UserError: if the checkpoint or the index cannot be loaded, the folder of ratings not be used, or the port is
+            taken.
     """
+    _check_address(settings.host, settings.port)
     from stsmt.corpus.search import open_corpus
     from stsmt.translator import Translator
 
@@ -148,6 +151,16 @@ def serve(settings: Settings) -> None:
     build_app(translator, examples=EXAMPLES, corpus=corpus, at_once=settings.at_once, **rated).launch(
         server_name=settings.host, server_port=settings.port, allowed_paths=[str(EXAMPLES)], **launch_options()
     )
+
+
+def _check_address(host: str, port: int) -> None:
+    """Find out before the model is loaded whether the app can be reached there."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address, family=family).close()
+    except OSError as error:
+        reason = f"The app cannot listen on {host}, port {port}: {error.strerror}."
+        raise UserError(f"{reason} Is it running already? Otherwise choose another --port or --host.") from None
 
 
 def _answer(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -178,7 +179,7 @@ BAD_ARGUMENTS: list[tuple[list[str], str]] = [
     (["translate", "speech.wav", "--to", "fr"], "invalid choice: 'fr'"),
     (["serve", "--port", "http"], "port must be"),
     (["serve", "--port", "70000"], "port must be"),
-    (["serve", "--model", "nowhere"], "no checkpoint folder nowhere"),
+    (["serve", "--model", "nowhere", "--port", "0"], "no checkpoint folder nowhere"),
 ]
 
 
@@ -204,6 +205,12 @@ def test_bad_arguments_get_one_line(
     run: Run, speech_wav: Path, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     refused(run(*arguments), words, tmp_path, {"speech.wav"})
+
+
+def test_a_port_that_is_taken_gets_one_line(run: Run, speech_wav: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        refused(run("serve", "--port", taken), f"port {taken}: Address already in use", tmp_path, {"speech.wav"})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
