@@ -27,7 +27,7 @@ from training.calibration import calibration
 from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record
 from training.phrasebook.grammar import Phrase
 from training.robustness import CONDITIONS
-from training.summary import count_requests, summarise
+from training.summary import count_requests, summarise, summarise_voices
 from training.workers import check_counts, measure_all, measure_here
 
 EXAMPLES = 10  # listed per direction
@@ -234,6 +234,7 @@ def make_report(
         "scores": metrics.signatures(),
         "totals": count_requests(clean),
         "rows": summarise(records, seed),
+        "voices": summarise_voices(clean, seed),
         "confidence": calibration(clean),
         "examples": examples(records, seed),
     }

@@ -88,6 +88,7 @@ def markdown(report: Report, plots: Sequence[str] = ()) -> str:
             "was asked (recordings that were spoiled are not counted).".format(**report["totals"]),
             *(f"![{name}]({name}.png)" for name in plots),
             *(_set_section(report["rows"], name) for name in sets if name not in CONDITIONS),
+            _voices_section(report["voices"]),
             *([_spoiled_section(report["rows"], spoiled)] if spoiled else []),
             *([_confidence_section(report["confidence"])] if report["confidence"] else []),
             _examples_section(report["examples"]),
@@ -107,6 +108,29 @@ def _set_section(rows: Sequence[Row], name: str) -> str:
         cells = {row["subject"][:2]: row for row in chosen if row["measure"] == measure}
         label = _label([row["label"] for row in cells.values()])
         lines.append(f"| {label} | {_cell(cells.get('ja'))} | {_cell(cells.get('en'))} |")
+    return "\n".join(lines)
+
+
+def _voices_section(rows: Sequence[Row]) -> str:
+    """One table: a line per set and voice, CER of the Japanese ones, WER of the English ones."""
+    columns = {
+        "stt.transcript.error": "STT",
+        "judge.heard.error": "the judge on the original",
+        "codec.heard.error": "on its resynthesis",
+        "codec.lost": "resynthesis minus original",
+        "tts.heard.error": "TTS round trip",
+    }
+    found = {(row["set"], row["subject"], row["voice"], row["measure"]): row for row in rows}
+    lines = [
+        "## Voices (CER ja, WER en)",
+        "",
+        f"| | | {' | '.join(columns.values())} |",
+        "|---" * (2 + len(columns)) + "|",
+    ]
+    sets = list(dict.fromkeys(name for name, *_ in found))
+    for name, language, voice in sorted({key[:3] for key in found}, key=lambda key: (sets.index(key[0]), *key[1:])):
+        cells = (_cell(found.get((name, language, voice, key))) for key in columns)
+        lines.append(f"| {TITLES.get(name, name)} | {voice} ({language}) | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

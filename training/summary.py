@@ -198,7 +198,10 @@ MEASURES: tuple[Measure, ...] = (
 )  # fmt: skip
 
 
-def summarise(records: Sequence[Record], seed: int = 0) -> list[dict[str, Any]]:
+BY_VOICE = ("stt.transcript.error", "judge.heard.error", "codec.heard.error", "codec.lost", "tts.heard.error")
+
+
+def summarise(records: Sequence[Record], seed: int = 0, measures: Sequence[Measure] = MEASURES) -> list[dict[str, Any]]:
     """Rows {set, subject, measure, label, unit, better, value, low, high, n}; no row where nothing was measured.
 
     `subject` is a language ("ja") or a direction ("ja-en").
@@ -207,10 +210,20 @@ def summarise(records: Sequence[Record], seed: int = 0) -> list[dict[str, Any]]:
     for name in dict.fromkeys(record["set"] for record in records):
         for language in LANGUAGES:
             chosen = [record for record in records if record["set"] == name and record["language"] == language]
-            for measure in MEASURES if chosen else ():
+            for measure in measures if chosen else ():
                 estimate = measure.score(chosen, seed)
                 if estimate is not None:
                     rows.append(_row(name, measure, chosen[0], estimate))
+    return rows
+
+
+def summarise_voices(records: Sequence[Record], seed: int = 0) -> list[dict[str, Any]]:
+    """Rows as those of `summarise`, with a `voice`: how well each is understood, kept by the codec and spoken."""
+    measures = [measure for measure in MEASURES if measure.key in BY_VOICE]
+    rows = []
+    for voice in sorted({record["voice"] for record in records}):
+        own = [record for record in records if record["voice"] == voice]
+        rows += [{"voice": voice} | row for row in summarise(own, seed, measures)]
     return rows
 
 

@@ -34,7 +34,7 @@ from training.evaluate import (
 )
 from training.measure import PARTS, Bench, HeldOutSet, Item, goes_on, measure
 from training.phrasebook.grammar import Phrase
-from training.summary import MEASURES, count_requests, summarise
+from training.summary import MEASURES, count_requests, summarise, summarise_voices
 
 WORDS = {"ja": "エキワドコデスカ", "en": "where is the station"}
 
@@ -234,6 +234,15 @@ def test_requests_are_counted_over_all_parts() -> None:
     assert found == {"generated": 3, "loops": 1, "caps": 1, "endless": 1, "asked": 2, "routed": 1}
 
 
+def test_every_voice_is_summed_up_by_itself() -> None:
+    clear, unclear = ({"tts": {"heard": heard}} for heard in ("where is the station", "where is a"))
+    records = [made("a", "en", clear) | {"voice": "slt"}, made("b", "en", unclear) | {"voice": "awb"}]
+    assert {(row["voice"], row["measure"], row["value"], row["n"]) for row in summarise_voices(records)} == {
+        ("slt", "tts.heard.error", 0.0, 1),
+        ("awb", "tts.heard.error", 50.0, 1),
+    }
+
+
 def test_measures_have_distinct_keys() -> None:
     keys = [measure.key for measure in MEASURES]
     assert len(set(keys)) == len(keys)
@@ -259,6 +268,7 @@ def test_a_whole_run_writes_all_reports(bench: Bench, tiny_checkpoint: Path, tmp
     assert {row["set"] for row in found["rows"]} == {"unseen_sentence", "unseen_voice"}
     assert all(row["low"] <= row["high"] and row["n"] for row in found["rows"])
     page = (out / "report.md").read_text(encoding="utf-8")
+    assert "## Voices" in page and "| unseen sentence | mei (ja) |" in page
     assert "## unseen voice" in page and "not complete" not in page
     assert "Is it " in page and "駅は" in page
     for name in ("errors", "chrf", "exact", "reliability"):
