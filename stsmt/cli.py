@@ -158,8 +158,8 @@ def _check_address(host: str, port: int) -> None:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         socket.create_server(address, family=family).close()
-    except OSError as error:
-        reason = f"The app cannot listen on {host}, port {port}: {error.strerror}."
+    except (OSError, UnicodeError) as error:  # a name may be too long to be looked up
+        reason = f"The app cannot listen on {host}, port {port}: {getattr(error, 'strerror', error)}."
         raise UserError(f"{reason} Is it running already? Otherwise choose another --port or --host.") from None
 
 

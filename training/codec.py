@@ -10,6 +10,7 @@ The acoustic encoder's strides start with the large one: its anti-aliased full-r
 
 import argparse
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Xcodec2Config, Xcodec2Model
 
+from stsmt.errors import UserError
 from training.budget import Budget
 from training.losses import Discriminators, SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
@@ -181,7 +183,17 @@ class Schedule:
 
 
 def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, seed: int, device: str) -> None:
-    """Stage two: the decoder alone, on final codes; rewrites `work/codec`."""
+    """Stage two: the decoder alone, on final codes; rewrites `work/codec`.
+
+    Raises:
+        UserError: if there are too few utterances for a batch.
+    """
+    usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
+    if not 0 < schedule.rows <= len(usable):
+        raise UserError(
+            f"A batch of {schedule.rows} crops wants as many utterances that are long enough and have sound and codes, "
+            f"and {work} has {len(usable)}; speak what has codes with: python -m training.synthesise --known."
+        )
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
     codec.requires_grad_(False)
     decoder = codec.acoustic_decoder.requires_grad_(True)
@@ -194,7 +206,6 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     minutes, again, peak = schedule.minutes, schedule.again, schedule.peak
     file = work / DECODER_FILE
     budget = Budget(file, minutes=minutes, state=state, name="codec, decoder", again=again, peak=peak)
-    usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
     rng, hop = random.Random(seed + budget.step), codec.hop_length
     for _ in budget.steps():
         real, codes = (t.to(device) for t in draw_crops(usable, schedule.rows, rng, hop))
@@ -236,9 +247,11 @@ def main() -> None:
         train = [s for s in corpus if s.split == "train"]
         train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
     if a.decoder:
-        heard = read_heard(a.work)
         schedule = Schedule(a.decoder, a.alone, a.again, a.peak, a.rows)
-        train_decoder(a.work, heard, schedule, seed=a.seed, device=a.device)
+        try:
+            train_decoder(a.work, read_heard(a.work), schedule, seed=a.seed, device=a.device)
+        except UserError as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

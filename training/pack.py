@@ -226,8 +226,15 @@ def cues_of(row: Utterance) -> tuple[Cue, ...]:
 
 
 def read_codes(work: Path, split: str) -> list[Utterance]:
-    """Rows of `work/codes.parquet` of a split."""
-    return pq.read_table(work / "codes.parquet", filters=[("split", "=", split)]).to_pylist()
+    """Rows of `work/codes.parquet` of a split.
+
+    Raises:
+        UserError: if there are no codes.
+    """
+    file = work / "codes.parquet"
+    if not file.exists():
+        raise UserError(f"There is no {file}; training.tokenise makes it, or training.export --restore.")
+    return pq.read_table(file, filters=[("split", "=", split)]).to_pylist()
 
 
 def read_aligned(work: Path, split: str) -> list[Utterance]:

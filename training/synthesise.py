@@ -73,7 +73,6 @@ def known_lines(work: Path) -> list[Line]:
     file, turns = work / "codes.parquet", Counter[tuple[str, str]]()
     if not file.exists():
         raise UserError(f"There is no {file}; make a run of what is shipped with: python -m training.export --restore.")
-    spoken_takes(work / "speech")  # removes what an interrupted run has left half-done
     there = {key_of(row) for shard in list_shards(work / "speech") for row in read_list(shard)}
     found = []
     for row in pq.read_table(file, columns=["phrase", "template", "split", "language", "voice", "text"]).to_pylist():

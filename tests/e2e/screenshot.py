@@ -39,13 +39,10 @@ def whole_app(folder: Path, spare: Path) -> gr.Blocks:
 
 
 def main(file: Path) -> None:
-    """Start the app on the bundled model, translate the second Japanese example, save the picture.
-
-    Of the first one the present model is unsure, and the notice of that would be all that one sees.
-    """
+    """Start the app on the bundled model, translate the first Japanese example, save the picture."""
     with tempfile.TemporaryDirectory() as spare, sync_playwright() as playwright:
         folder = example_folder(Path(spare))
-        example = [example for example in read_examples(folder) if example.language == "ja"][1]
+        example = next(example for example in read_examples(folder) if example.language == "ja")
         app = whole_app(folder, Path(spare))
         _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, allowed_paths=[str(folder)], **launch_options())
         browser = playwright.chromium.launch(executable_path=chromium(), args=flags(example.file))

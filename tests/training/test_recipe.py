@@ -239,3 +239,11 @@ def test_after_its_encoder_has_changed_what_is_spoken_is_encoded_again_and_nothi
     assert all(
         new[kind] != old[kind] for new, old in zip(made[1:], first[1:], strict=True) for kind in ("codes", "augmented")
     )
+
+
+def test_a_decoder_without_sound_for_a_batch_is_told_how_to_get_it(tmp_path: Path) -> None:
+    for rows in (0, 12):
+        with pytest.raises(UserError, match=r"training\.synthesise --known"):
+            codec_training.train_decoder(tmp_path, [], codec_training.Schedule(1, rows=rows), seed=0, device="cpu")
+    with pytest.raises(UserError, match=r"There is no .*codes\.parquet"):
+        codec_training.read_heard(tmp_path)
