@@ -42,11 +42,8 @@ class Attempt:
     With `characters`, the field is text and holds whole ones only.
     """
 
-    def __init__(
-        self, lm: LM, ids: Sequence[int], sampling: Sampling, loop_minimum: int, characters: Characters | None = None
-    ) -> None:
-        self._lm, self._prompt, self._sampling, self._loop_minimum = lm, ids, sampling, loop_minimum
-        self._characters = characters
+    def __init__(self, lm: LM, ids: Sequence[int], sampling: Sampling, characters: Characters | None = None) -> None:
+        self._lm, self._prompt, self._sampling, self._characters = lm, ids, sampling, characters
         self.ids: list[int] = []
         self.end_reached = self.loop = False
         self.log_probability = 0.0
@@ -59,7 +56,7 @@ class Attempt:
                 return
             self.ids.append(token.id)
             yield token.id
-            if is_loop(self.ids, self._loop_minimum):
+            if is_loop(self.ids, self._sampling.loop_minimum):
                 self.loop = True
                 return
 
@@ -130,8 +127,7 @@ def attempts(
         sampling = replace(sampling, script=script, scripted=prompt.cue_ids)
     characters = prompt.characters if phase.is_text else None
     for retry in range(1 + MAX_RETRIES):
-        loop_minimum = CODE_LOOP if phase.is_speech else TEXT_LOOP
-        attempt = Attempt(lm, ids, _reseeded(sampling, retry), loop_minimum, characters)
+        attempt = Attempt(lm, ids, _reseeded(sampling, retry), characters)
         yield attempt
         if not attempt.loop:
             return
@@ -139,8 +135,8 @@ def attempts(
 
 def _sampling(prompt: PromptFormat, phase: Phase, cap: int, seed: int) -> Sampling:
     if not phase.is_speech:
-        return Sampling(phase.allowed, phase.end, cap, seed=seed, beams=phase.beams)
-    options = {**SPEECH_SAMPLING, **prompt.data.get("sampling", {})}  # a checkpoint may know better
+        return Sampling(phase.allowed, phase.end, cap, seed=seed, beams=phase.beams, loop_minimum=TEXT_LOOP)
+    options = {**SPEECH_SAMPLING, "loop_minimum": CODE_LOOP, **prompt.data.get("sampling", {})}  # or a checkpoint's own
     return Sampling(phase.allowed, phase.end, cap, min_new_tokens=MIN_CODES, seed=seed, **options)
 
 

@@ -48,8 +48,11 @@ class Health:
 
 
 def is_loop(ids: Sequence[Hashable], minimum: int = CODE_LOOP) -> bool:
-    """Do `ids` end in a pattern of up to `MAX_PERIOD` that repeats at least four times over at least `minimum` ids?"""
-    for period in range(1, MAX_PERIOD + 1):
+    """Do `ids` end in a pattern of up to `MAX_PERIOD` that repeats at least four times over at least `minimum` ids?
+
+    Nothing is a loop where `minimum` is 0.
+    """
+    for period in range(1, MAX_PERIOD + 1 if minimum else 0):
         length = max(minimum, MIN_REPEATS * period)
         if length > len(ids):
             continue

@@ -31,7 +31,7 @@ class Careless:
 
 
 def said(wanted: Sequence[int]) -> Attempt:
-    attempt = Attempt(Careless(wanted), [], Sampling((range(256),), STOP, 50), 20, BYTES)
+    attempt = Attempt(Careless(wanted), [], Sampling((range(256),), STOP, 50), BYTES)
     list(attempt)
     return attempt
 
@@ -52,7 +52,7 @@ def test_what_no_character_begins_with_is_said_otherwise() -> None:
 
 
 def test_a_text_that_the_limit_ends_may_end_in_half_a_character() -> None:
-    attempt = Attempt(Careless([*"小小".encode()]), [], Sampling((range(256),), STOP, 5), 20, BYTES)
+    attempt = Attempt(Careless([*"小小".encode()]), [], Sampling((range(256),), STOP, 5), BYTES)
     assert bytes(attempt).decode(errors="ignore") == "小" and len(attempt.ids) == 5
 
 
@@ -67,13 +67,13 @@ def test_bytes_stand_for_themselves_in_a_byte_level_vocabulary() -> None:
 
 
 def test_a_vocabulary_of_another_kind_is_left_alone() -> None:
-    attempt = Attempt(Careless([7, 8, STOP]), [], Sampling((range(256),), STOP, 50), 20, Characters({}))
+    attempt = Attempt(Careless([7, 8, STOP]), [], Sampling((range(256),), STOP, 50), Characters({}))
     assert list(attempt) == [7, 8] and attempt.end_reached
 
 
 def test_what_a_vocabulary_cannot_finish_is_taken_as_it_comes() -> None:
     poor = Characters({0xE5: b"\xe5", ord("a"): b"a"})
-    attempt = Attempt(Careless([0xE5, ord("a"), STOP]), [], Sampling((range(256),), STOP, 50), 20, poor)
+    attempt = Attempt(Careless([0xE5, ord("a"), STOP]), [], Sampling((range(256),), STOP, 50), poor)
     assert list(attempt) == [0xE5, ord("a")] and attempt.end_reached
 
 

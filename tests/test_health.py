@@ -23,6 +23,7 @@ def test_natural_repetition_is_no_loop() -> None:
     assert not is_loop(NOISE + [5] * 40)  # 0.8 s of silence
     assert not is_loop(list(range(40)) * 3)
     assert not is_loop([])
+    assert not is_loop([5] * 100, 0)
     assert not is_loop(list("いいえ、いいえ、いいえ、"), TEXT_LOOP)
     assert is_loop(list("いいえ、" * 4), TEXT_LOOP)
     assert is_loop(list("えええええええええええええええええ"), TEXT_LOOP)

@@ -36,6 +36,9 @@ class Sampling:
 
     With more than one of `beams`, the most probable of so many continuations that are followed side by side
     (`stsmt.lm.beam`); nothing comes before its end, and temperature, penalty, run limit and script do not count.
+
+    Ids that repeat are a loop from `loop_minimum` on (`stsmt.health.is_loop`; 0: never). Beams that loop are left; with
+    one, it is whoever reads the tokens that stops.
     """
 
     allowed: tuple[range, ...]
@@ -52,6 +55,7 @@ class Sampling:
     script: tuple[int, ...] = ()
     scripted: tuple[range, ...] = ()
     beams: int = 1
+    loop_minimum: int = 0
 
 
 class LM(Protocol):

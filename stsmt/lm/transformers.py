@@ -103,7 +103,7 @@ class TransformersLM:
 
         with self._together.conversation():
             self._together.read(start, ids[len(start.ids) :])
-            best = search(start, extend, width=sampling.beams, limit=sampling.max_new_tokens, stop=sampling.stop)
+            best = search(start, extend, sampling)
         self._keep(best.state)
         yield from best.tokens
 

@@ -48,7 +48,7 @@ class VLLM:
         def extend(beams: Sequence[Beam[None]]) -> list[tuple[None, list[Token]]]:
             return asyncio.run_coroutine_threadsafe(step(beams), self._loop).result()
 
-        best = search(None, extend, width=sampling.beams, limit=sampling.max_new_tokens, stop=sampling.stop)
+        best = search(None, extend, sampling)
         yield from best.tokens
 
     def next_log_probabilities(self, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:

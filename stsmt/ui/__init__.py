@@ -18,6 +18,7 @@ from stsmt.ui.corpus_api import corpus_endpoints
 from stsmt.ui.forms import read_examples
 from stsmt.ui.listening import Listening, listening_tab
 from stsmt.ui.live import Studio
+from stsmt.ui.page import Page
 from stsmt.ui.sounds import Sounds, decoder
 from stsmt.ui.streaming import Memory, provide_ffmpeg
 from stsmt.ui.strings import label, translations
@@ -52,7 +53,7 @@ def build_app(
         streams=provide_ffmpeg(),
         at_once=at_once,
     )
-    with gr.Blocks(
+    with Page(
         title="stsmt", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS), fill_width=False
     ) as app:
         gr.Markdown(label("head"), elem_classes="head")

@@ -53,16 +53,18 @@ def chromium_with_microphone(clips: list[dict[str, Any]]) -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(chromium_with_microphone: Any, url: str) -> Iterator[Callable[..., Any]]:
-    """Open the app in a browser of a given language and width; fails on any error in the page's scripts."""
+    """Open the app in a browser of a given language and width, on a device so many times slower; fails on any error in
+    the page's scripts."""
     contexts, faults = [], []
 
-    def open_(locale: str = "en-US", width: int = 1280, query: str = "") -> Any:
+    def open_(locale: str = "en-US", width: int = 1280, query: str = "", slower: float = 1) -> Any:
         size = {"width": width, "height": 844}
         context = chromium_with_microphone.new_context(locale=locale, viewport=size, permissions=["microphone"])
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
+        context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
         page.goto(url + query)
         page.get_by_role("tab").first.wait_for()
         page.wait_for_timeout(2000)  # the network is never idle: a page with state keeps a connection

@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 import torch
 
+from stsmt.health import is_loop
 from stsmt.lm import Sampling, Token
 from stsmt.lm.beam import Beam, search
 from stsmt.lm.transformers import TransformersLM
@@ -25,7 +26,13 @@ def follow(beams: Sequence[Beam[str]]) -> list[tuple[str, list[Token]]]:
 
 
 def found(width: int, limit: int = 9) -> list[int]:
-    return [token.id for token in search("", follow, width=width, limit=limit, stop=0).tokens]
+    return [token.id for token in search("", follow, Sampling((range(4),), 0, limit, beams=width)).tokens]
+
+
+def circle(beams: Sequence[Beam[None]]) -> list[tuple[None, list[Token]]]:
+    """After a 1 comes nearly surely another; only after an unlikely 2 comes the stop token 0."""
+    surely, after = [Token(1, -0.01), Token(2, -5.0)], [Token(0, -0.1), Token(1, -3.0)]
+    return [(None, after if beam.tokens and beam.tokens[-1].id == 2 else surely) for beam in beams]
 
 
 def every(sampling: Sampling) -> Iterator[tuple[float, list[int]]]:
@@ -54,6 +61,21 @@ def test_the_limit_ends_a_search_without_the_stop_token() -> None:
 
 def test_at_the_limit_an_answer_that_has_ended_is_better_than_a_likelier_one_that_has_not() -> None:
     assert found(width=2, limit=2) == [1, 0]
+
+
+def test_a_beam_that_loops_gives_way_to_one_that_says_something() -> None:
+    sampling = Sampling((range(1, 3),), 0, max_new_tokens=40, beams=1)
+    assert [token.id for token in search(None, circle, sampling).tokens] == [1] * 40
+    best = search(None, circle, replace(sampling, loop_minimum=16))
+    assert [token.id for token in best.tokens] == [1] * 15 + [2, 0]
+
+
+def test_where_every_beam_loops_the_likeliest_is_kept_and_known_by_its_loop() -> None:
+    def only(beams: Sequence[Beam[None]]) -> list[tuple[None, list[Token]]]:
+        return [(None, [Token(1, -0.1)]) for _ in beams]
+
+    best = search(None, only, Sampling((range(1, 2),), 0, max_new_tokens=20, beams=2, loop_minimum=16))
+    assert is_loop([token.id for token in best.tokens], 16)
 
 
 def test_the_engine_finds_the_best_of_all_continuations() -> None:

@@ -1,17 +1,23 @@
 """What the page promises: nothing kept, nothing private in public, colours from the theme, a start anywhere."""
 
 import importlib
+import json
 import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
+import httpx
 import pytest
 
 from stsmt.translator import Translator
 from stsmt.ui import STYLE, build_app, launch_options
 from stsmt.ui.forms import read_examples
+from stsmt.ui.page import Page
 from stsmt.ui.streaming import provide_ffmpeg
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,3 +72,33 @@ def test_the_ffmpeg_of_a_package_is_put_on_the_path(monkeypatch: pytest.MonkeyPa
 def test_app_py_is_small_and_imports_without_loading_a_model() -> None:
     assert len((ROOT / "app.py").read_text(encoding="utf-8").splitlines()) < 60
     importlib.import_module("app")
+
+
+def sent(url: str) -> Iterator[dict[str, Any]]:
+    """What the page of a visitor is sent who starts the first handler."""
+    asked = {"fn_index": 0, "data": [], "session_hash": "visitor"}
+    httpx.post(f"{url}gradio_api/queue/join", json=asked).raise_for_status()
+    with httpx.stream("GET", f"{url}gradio_api/queue/data?session_hash=visitor", timeout=60) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data:"):
+                yield json.loads(line.removeprefix("data:"))
+
+
+def test_an_update_never_edits_an_earlier_one_which_a_slow_page_may_still_have_to_show() -> None:
+    def handler() -> Iterator[dict[Any, Any]]:
+        yield {box: gr.update(value="first", visible=True), other: "a"}
+        yield {box: gr.update(visible=False)}
+        yield {other: "ab"}
+
+    with Page(analytics_enabled=False) as app:
+        box, other = gr.Textbox(), gr.Textbox()
+        gr.Button().click(handler, outputs=[box, other])
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
+    messages = [message["output"]["data"] for message in sent(url) if "output" in message]
+    app.close(verbose=False)
+    kept: dict[str, Any] = {"__type__": "update"}
+    first, second, third, last = messages
+    assert first == [{"value": "first", "visible": True, **kept}, "a"]
+    assert second == [[["replace", [], {"visible": False, **kept}]], [["replace", [], kept]]]
+    assert third == [[["replace", [], kept]], [["replace", [], "ab"]]]
+    assert last == [kept, "ab"]
