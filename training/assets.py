@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_TOTAL_BYTES = 48_000_000
@@ -98,12 +98,9 @@ def main(arguments: list[str] | None = None, folder: Path = ROOT / "assets") -> 
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if the table is out of date")
     check = parser.parse_args(arguments).check
     readme = folder / "README.md"
-    try:
+    with stated_errors():
         page = readme.read_text(encoding="utf-8")
         wanted = with_table(page, table(folder))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     if check:
         return int(page != wanted)
     readme.write_text(wanted, encoding="utf-8")

@@ -7,14 +7,13 @@ now nor later.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 
 WEIGHTS = "model.safetensors"
 AVERAGED = "averaged"  # in the metadata of such weights: averaging them again would move them once more
@@ -58,12 +57,10 @@ def main() -> None:
     parser.add_argument("--start", type=Path, default=Path("assets/embedded"), help="checkpoint that it started from")
     parser.add_argument("--share", type=float, default=0.5, help="0: as it started, 1: as it is")
     a = parser.parse_args()
-    try:
+    with stated_errors():
         if not 0 <= a.share <= 1:
             raise UserError(f"--share must be between 0 and 1, not {a.share:g}.")
         replace(a.start / WEIGHTS, a.work / "lm" / WEIGHTS, a.share)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

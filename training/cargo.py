@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from training.pack import PHONES_FILE
 from training.speech import list_shards, read_shard, write_opus
 
@@ -123,7 +123,7 @@ def unpack(out: Path, work: Path) -> list[str]:
             return [member.name for member in tar if member.isfile()]
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("pack", "unpack"))
     parser.add_argument("--work", type=Path, default=Path("runs/embedded"), help="folder of the run")
@@ -131,16 +131,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parts", nargs="+", default=USUAL, help="what to pack (default: %(default)s)")
     parser.add_argument("--speech-mib", type=float, default=0, help="how much speech to pack along (default: none)")
     a = parser.parse_args(arguments)
-    try:
+    with stated_errors():
         if a.what == "pack":
             print(f"{pack(a.work, a.out, a.parts, speech_bytes=int(a.speech_mib * 2**20))} pieces in {a.out}")
         else:
             print(f"{len(unpack(a.out, a.work))} files in {a.work}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

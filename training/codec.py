@@ -10,7 +10,6 @@ The acoustic encoder's strides start with the large one: its anti-aliased full-r
 
 import argparse
 import random
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Xcodec2Config, Xcodec2Model
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from training.budget import Budget
 from training.losses import Discriminators, SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
@@ -242,16 +241,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", type=Path, help="take the recogniser of this codec-joint.pt")
     a = parser.parse_args()
-    if a.minutes:
-        corpus = load_speech(a.work, augmented_share=0.3, seed=a.seed)
-        train = [s for s in corpus if s.split == "train"]
-        train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
-    if a.decoder:
-        schedule = Schedule(a.decoder, a.alone, a.again, a.peak, a.rows)
-        try:
+    with stated_errors():
+        if a.minutes:
+            corpus = load_speech(a.work, augmented_share=0.3, seed=a.seed)
+            train = [s for s in corpus if s.split == "train"]
+            train_joint(a.work, train, minutes=a.minutes, seed=a.seed, device=a.device, warm=a.warm)
+        if a.decoder:
+            schedule = Schedule(a.decoder, a.alone, a.again, a.peak, a.rows)
             train_decoder(a.work, read_heard(a.work), schedule, seed=a.seed, device=a.device)
-        except UserError as error:
-            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

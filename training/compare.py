@@ -6,7 +6,6 @@ how many spoken training sentences their template has.
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from stsmt import metrics
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from stsmt.example import LANGUAGES
 from training.evaluate import read_records
 from training.measure import Record
@@ -81,25 +80,21 @@ def _right(records: Sequence[Record]) -> str:
     return f"{found.value:.0f} % ({found.low:.0f}–{found.high:.0f}; n {found.n})"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--codes", type=Path, help="codes.parquet of the run that trained the second")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args(arguments)
-    try:
+    with stated_errors():
         if a.codes is not None and not a.codes.is_file():
             raise UserError(f"There is no {a.codes}; give the codes.parquet of a run.")
         new = records_of(a.new)
         print("\n".join(side_by_side(records_of(a.old), new, a.seed)))
         if a.codes is not None:
             print("\n" + "\n".join(by_rarity(list(new.values()), a.codes)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from training.pack import PHONES_FILE
 
 SHARES = {"codec": 0.20, "encoder": 0.12, "decoder": 0.08, "judge": 0.10, "lm": 0.50}  # of the training minutes
@@ -105,10 +105,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=STAGES, default=(), metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--warm", action="store_true", help="go on from the language model in --work")
     a = parser.parse_args()
-    try:
+    with stated_errors():
         run(Plan(a.work, a.assets, a.minutes, a.device, a.phrases, tuple(a.only), a.warm))
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import copy
 import os
 import random
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Xcodec2Model
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from stsmt.example import SILENCE, cue_name
 from training.budget import Budget
 from training.codec import (
@@ -260,7 +259,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
-    try:
+    with stated_errors():
         processes = os.cpu_count() or 1
         corpus = load_speech(a.work, augmented_share=AUGMENTED_SHARE, seed=a.seed, processes=processes)
         train = [spoken for spoken in corpus if spoken.split == "train"]
@@ -268,8 +267,6 @@ def main() -> None:
         refine(a.work, train, schedule, seed=a.seed, device=a.device)
         if a.polish and not join(a.device):  # of several processes the first
             polish(a.work, train, a.polish, max(1, a.rows // 2), seed=a.seed, device=a.device)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

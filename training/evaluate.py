@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from stsmt import metrics
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from stsmt.example import LANGUAGES, Language
 from stsmt.translator import Translator
 from training import report
@@ -325,19 +325,15 @@ def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Nam
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     options = make_parser().parse_args(arguments)
-    try:
+    with stated_errors():
         found = evaluate(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     counts = found["utterances"]
     print(
         f"{counts['measured']} of {counts['planned']} utterances measured: {options.out / 'report.md'}", file=sys.stderr
     )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

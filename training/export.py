@@ -11,7 +11,6 @@ import hashlib
 import json
 import random
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stsmt.audio import write_wav
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from stsmt.example import LANGUAGES
 from training.phrasebook.grammar import phrases
 from training.phrasebook.swaps import SWAPPED
@@ -154,13 +153,11 @@ def main() -> None:
     parser.add_argument("--note", default="", help="how far the model has come, for the card")
     parser.add_argument("--restore", action="store_true", help="make a run folder of what is shipped")
     a = parser.parse_args()
-    try:
+    with stated_errors():
         if a.restore:
             restore(a.work, a.assets)
         else:
             print(export(a.work, a.assets, a.seed, a.note))
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from stsmt.checkpoint import PROMPT_FILE, read_prompt
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 
 SHARES = (0.25, 0.5, 1.0)  # of the spoken training phrases
 SIZES = ((192, 6), (256, 8))  # width and layers
@@ -172,29 +172,25 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main() -> None:
     a = make_parser().parse_args()
     chosen = [cell for cell in cells() if not a.cells or cell.name in a.cells]
     training = ["--device", a.device, *(["--rows", a.rows] if a.rows else [])]
     options = ["--judge", a.judge, "--sets", "unseen_sentence", "--n", a.n, "--device", a.device]
     options += ["--processes", a.processes, "--at-once", a.at_once]
-    try:
+    with stated_errors():
         if a.only != "measure":
             for cell in chosen:
                 train_cell(a.work, cell, minutes=a.minutes, options=training, seed=a.seed)
         if a.only == "train":
-            return 0
+            return
         rows = [measure_cell(a.work, cell, options=options, seed=a.seed) for cell in chosen]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     out = a.work / "scaling"
     (out / "scaling.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
     (out / "scaling.md").write_text(markdown(rows), encoding="utf-8")
     draw(rows, out / "scaling.png")
     print(markdown(rows))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

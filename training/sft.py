@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, Xcodec2Config
 
-from stsmt.errors import UserError
+from stsmt.errors import stated_errors
 from stsmt.example import Task
 from stsmt.prompt import PromptFormat
 from training.augment import CodeJitter
@@ -315,11 +314,9 @@ def main() -> None:
     parser.add_argument("--peak", type=float, default=1.0, help="of the learning rate; about 0.5 with --again")
     a = parser.parse_args()
     random.seed(a.seed)
-    try:
+    with stated_errors():
         sizes = {"hidden": a.hidden, "layers": a.layers, "rows": a.rows}
         train(a.work, Schedule(a.minutes, a.skip, a.again, a.peak), device=a.device, seed=a.seed, **sizes)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

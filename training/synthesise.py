@@ -14,7 +14,6 @@ import json
 import multiprocessing
 import os
 import random
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from stsmt.example import LANGUAGES, Language
 from training.phrasebook.grammar import Phrase, phrases
 from training.phrasebook.swaps import swapped
@@ -180,13 +179,11 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     a = parser.parse_args()
     counts = {"count": a.phrases, "nonsense": a.swapped, "least": a.least}
-    try:
+    with stated_errors():
         if a.known:
             speak_lines(a.work, known_lines(a.work), a.processes)
         else:
             synthesise(a.work, **counts, seed=a.seed, processes=a.processes)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

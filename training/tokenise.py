@@ -11,7 +11,6 @@ Utterances of the same number of frames are encoded together: without padding, a
 import argparse
 import multiprocessing
 import random
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import torch
 from tqdm import tqdm
 from transformers import Xcodec2Model
 
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from training.codec import crop_waves
 from training.recogniser import pad_features
 from training.speech import Key, Spoken, key_of, list_shards, load_speech, read_list
@@ -152,10 +151,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     options = {"augmented_share": a.augmented, "seed": a.seed, "device": a.device, "processes": a.processes}
-    try:
+    with stated_errors():
         tokenise(a.work, **options, again=a.again)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def test_a_changed_file_is_noticed(folder: Path) -> None:
 
 def test_a_file_of_unknown_origin_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "found.bin").write_bytes(b"?")
-    assert main([], folder) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main([], folder)
     assert "found.bin has no origin" in capsys.readouterr().err
 
 

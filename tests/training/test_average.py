@@ -58,7 +58,7 @@ def test_an_average_is_not_averaged_again_and_stays_as_it_is(run: Path) -> None:
     assert command(run).returncode == 0
     made = (run / "run" / "lm" / WEIGHTS).read_bytes()
     again = command(run)
-    assert again.returncode == 1 and "is an average already" in again.stderr
+    assert again.returncode == 2 and "is an average already" in again.stderr
     assert (run / "run" / "lm" / WEIGHTS).read_bytes() == made
 
 
@@ -66,7 +66,7 @@ def test_broken_weights_are_refused_in_one_line(run: Path) -> None:
     file = run / "start" / WEIGHTS
     file.write_bytes(file.read_bytes()[:500])
     broken = command(run)
-    assert broken.returncode == 1 and "is broken" in broken.stderr and broken.stderr.count("\n") == 1
+    assert broken.returncode == 2 and "is broken" in broken.stderr and broken.stderr.count("\n") == 1
 
 
 def test_a_missing_model_and_a_share_beyond_are_refused_in_one_line(run: Path) -> None:
@@ -74,4 +74,4 @@ def test_a_missing_model_and_a_share_beyond_are_refused_in_one_line(run: Path) -
     shutil.rmtree(run / "start")
     missing = command(run)
     for ended, words in ((beyond, "between 0 and 1"), (missing, "There is no")):
-        assert ended.returncode == 1 and words in ended.stderr and ended.stderr.count("\n") == 1
+        assert ended.returncode == 2 and words in ended.stderr and ended.stderr.count("\n") == 1

@@ -79,9 +79,10 @@ def test_a_damaged_piece_is_named_and_nothing_is_written(work: Path, tmp_path: P
 
 
 def test_wrong_folders_get_a_sentence(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["pack", "--work", str(tmp_path / "no"), "--out", str(tmp_path / "cargo")]) == 2
-    assert main(["pack", "--work", str(work), "--out", str(work)]) == 2
-    assert main(["unpack", "--work", str(work), "--out", str(tmp_path / "no")]) == 2
+    no, cargo = tmp_path / "no", tmp_path / "cargo"
+    for what, run, pieces in (("pack", no, cargo), ("pack", work, work), ("unpack", work, no)):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            main([what, "--work", str(run), "--out", str(pieces)])
     errors = capsys.readouterr().err.splitlines()
     assert [line.startswith("error: ") for line in errors] == [True] * 3
 

@@ -372,5 +372,6 @@ def test_examples_are_random_but_the_same_every_time(record: dict[str, Any]) -> 
 
 
 def test_an_unusable_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--model", str(tmp_path / "nowhere"), "--judge", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["--model", str(tmp_path / "nowhere"), "--judge", str(tmp_path), "--out", str(tmp_path / "out")])
     assert capsys.readouterr().err.startswith("error: ")
