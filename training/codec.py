@@ -3,14 +3,16 @@
 Stage *joint*: everything is trained together on multi-scale spectral losses and a CTC loss over phones on the semantic
 encoder (the codec's recogniser). Then encoder and quantiser are frozen - the codes are final, and the language model
 can be trained on them - and stage *decoder* goes on with the decoder alone: first on the spectral losses and on what
-the codec's recogniser hears, then also against spectrogram discriminators.
+the codec's recogniser hears, the phones above all, then also against spectrogram discriminators. `training.align` says
+when each phone is said. On a CPU, one process per core (`torchrun --nproc-per-node 2 -m training.codec …`) gets more of
+that stage done than one with all threads.
 
 The acoustic encoder's strides start with the large one: its anti-aliased full-rate stages dominate a step on a CPU.
 """
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 from transformers import Xcodec2Config, Xcodec2Model
 
 from stsmt.errors import UserError, stated_errors
 from training.budget import Budget
 from training.losses import Discriminators, SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
-from training.pack import read_codes
+from training.pack import read_aligned
+from training.parallel import average_gradients, join
+from training.phones import PhoneHead, label_row, phone_loss
 from training.precision import autocast
 from training.recogniser import Batches, ctc_loss, encoder_config, pad_features, phone_labels, reinitialise, step
 from training.speech import Spoken, key_of, load_speech, read_rows
@@ -35,6 +40,8 @@ RATE = 1e-3
 CTC_WEIGHT = 1.0
 SEMANTIC_WEIGHT = 6.0
 CRITIC_RATE = 1e-3
+PHONE_WEIGHT = 2.5
+HEAD_RATE, HEAD_STEPS = 2e-3, 500
 DECODER_FILE = "codec-decoder.pt"
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
@@ -147,31 +154,48 @@ def save_codec(codec: Xcodec2Model, work: Path) -> Xcodec2Model:
     return Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval()
 
 
-Heard = tuple[np.ndarray, np.ndarray]  # int16 samples of an utterance and its codes
+@dataclass(frozen=True)
+class Heard:
+    """An utterance of the decoder's stage: int16 samples [T], its codes and the labels of its phones [frames]."""
+
+    samples: np.ndarray
+    codes: np.ndarray
+    labels: np.ndarray
 
 
 def read_heard(work: Path) -> list[Heard]:
-    """Samples and codes of every training utterance that was spoken and encoded."""
-    codes = {key_of(row): row["codes"] for row in read_codes(work, "train")}
-    spoken = ((codes.get(key_of(row)), samples) for row, samples in read_rows(work))
-    return [(samples, np.array(found, np.int64)) for found, samples in spoken if found is not None]
+    """Every training utterance that was spoken, encoded and aligned.
+
+    Raises:
+        UserError: if `training.align` has not been run since the codes were made, or there are no codes.
+    """
+    rows, index = {key_of(row): row for row in read_aligned(work, "train")}, dict[str, int]()
+    spoken = ((rows.get(key_of(row)), samples) for row, samples in read_rows(work))
+    return [
+        Heard(samples, np.array(row["codes"], np.int64), label_row(row, len(row["codes"]), index).numpy())
+        for row, samples in spoken
+        if row is not None
+    ]
 
 
-def draw_crops(heard: Sequence[Heard], count: int, rng: random.Random, hop: int) -> tuple[Tensor, Tensor]:
-    """(sound [B, T] float32, codes [B, frames, 1]) of `count` random crops."""
-    waves, codes = [], []
-    for samples, row in rng.sample(heard, count):
-        start = rng.randrange(len(row) - CROP_FRAMES)
-        codes.append(torch.from_numpy(row[start : start + CROP_FRAMES]))
-        piece = samples[start * hop : (start + CROP_FRAMES) * hop].astype(np.float32) / 32768.0
-        waves.append(F.pad(torch.from_numpy(piece), (0, CROP_FRAMES * hop - len(piece))))
-    return torch.stack(waves), torch.stack(codes)[..., None]
+def draw_crops(heard: Sequence[Heard], schedule: "Schedule", rng: random.Random, hop: int) -> tuple[Tensor, ...]:
+    """(sound [B, T] float32, codes [B, frames, 1], labels [B, frames]) of random crops."""
+    waves, codes, labels = [], [], []
+    for one in rng.sample(heard, schedule.rows):
+        start = rng.randrange(len(one.codes) - schedule.frames)
+        stop = start + schedule.frames
+        piece = one.samples[start * hop : stop * hop].astype(np.float32) / 32768.0
+        waves.append(F.pad(torch.from_numpy(piece), (0, schedule.frames * hop - len(piece))))
+        codes.append(torch.from_numpy(one.codes[start:stop]))
+        labels.append(torch.from_numpy(one.labels[start:stop]))
+    return torch.stack(waves), torch.stack(codes)[..., None], torch.stack(labels)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`minutes` of the decoder's training at `peak` of the learning rate on batches of `rows` crops, the share `alone`
-    without discriminators. `again` starts a new schedule from the last checkpoint.
+    """`minutes` of the decoder's training at `peak` of the learning rate on batches of `rows` crops of so many `frames`
+    (features are normalised over what is heard: 2 s are nearly a sentence), the share `alone` without discriminators.
+    `again` starts a new schedule from the last checkpoint.
     """
 
     minutes: float
@@ -179,6 +203,40 @@ class Schedule:
     again: bool = False
     peak: float = 1.0
     rows: int = BATCH
+    frames: int = 100
+
+
+class Understanding(nn.Module):
+    """What the codec's recogniser hears in the decoder's sound: as much the same as in the original as can be, and the
+    phones that were said, which a head names that has learnt them from the original."""
+
+    def __init__(self, codec: Xcodec2Model, labels: int) -> None:
+        super().__init__()
+        self.semantic = SemanticLoss(codec.semantic_encoder)
+        self.phones = PhoneHead(codec.config.semantic_model_config.hidden_size, labels)
+
+    def learn(self, draw: Callable[[], tuple[Tensor, ...]], device: str) -> None:
+        """Teach the head on crops as `draw` gives them (sound first, labels last)."""
+        parameters = list(self.phones.parameters())
+        optimiser = torch.optim.AdamW(parameters, lr=HEAD_RATE)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, HEAD_STEPS)
+        for _ in tqdm(range(HEAD_STEPS), desc="codec, phones"):
+            real, *_, labels = draw()
+            with torch.no_grad(), autocast(device):
+                hidden = self.semantic.hear(real)
+            phone_loss(self.phones(hidden), labels).backward()
+            average_gradients(parameters)
+            optimiser.step()
+            optimiser.zero_grad()
+            schedule.step()
+        self.phones.requires_grad_(False)
+
+    def forward(self, made: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(semantic loss, phone loss) of sound [B, T]."""
+        with torch.no_grad():
+            wanted = self.semantic.hear(real)
+        heard = self.semantic.hear(made)
+        return self.semantic.distance(heard, wanted), phone_loss(self.phones(heard), labels)
 
 
 def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, seed: int, device: str) -> None:
@@ -187,32 +245,39 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     Raises:
         UserError: if there are too few utterances for a batch.
     """
-    usable = [(samples, codes) for samples, codes in heard if len(codes) > CROP_FRAMES]
+    usable = [one for one in heard if len(one.codes) > schedule.frames]
     if not 0 < schedule.rows <= len(usable):
         raise UserError(
             f"A batch of {schedule.rows} crops wants as many utterances that are long enough and have sound and codes, "
             f"and {work} has {len(usable)}; speak what has codes with: python -m training.synthesise --known."
         )
+    rank = join(device)
+    torch.manual_seed(seed)
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).to(device).train()
     codec.requires_grad_(False)
     decoder = codec.acoustic_decoder.requires_grad_(True)
     critic = Discriminators().to(device)
     spectral = SpectralLoss(codec.config.sampling_rate).to(device)
-    semantic = SemanticLoss(codec.semantic_encoder).to(device)
+    understanding = Understanding(codec, 1 + max(int(one.labels.max()) for one in usable)).to(device)
     learn = Optimisers(decoder.named_parameters())
     judge = torch.optim.AdamW(critic.parameters(), lr=CRITIC_RATE, betas=(0.8, 0.98))
     state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
     minutes, again, peak = schedule.minutes, schedule.again, schedule.peak
     file = work / DECODER_FILE
-    budget = Budget(file, minutes=minutes, state=state, name="codec, decoder", again=again, peak=peak)
-    rng, hop = random.Random(seed + budget.step), codec.hop_length
+    budget = Budget(file, minutes=minutes, state=state, name="codec, decoder", again=again, peak=peak, rank=rank)
+    rng, hop = random.Random(seed + budget.step + 10**6 * rank), codec.hop_length
+
+    def draw() -> tuple[Tensor, ...]:
+        return tuple(part.to(device) for part in draw_crops(usable, schedule, rng, hop))
+
+    understanding.learn(draw, device)
     for _ in budget.steps():
-        real, codes = (t.to(device) for t in draw_crops(usable, schedule.rows, rng, hop))
+        real, codes, labels = draw()
         with autocast(device):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
-            meaning = semantic(made, real)
+            meaning, phones = understanding(made, real, labels)
         sound = spectral(made, real)
-        loss = sound + SEMANTIC_WEIGHT * meaning
+        loss = sound + SEMANTIC_WEIGHT * meaning + PHONE_WEIGHT * phones
         if budget.progress >= schedule.alone:
             # The discriminators do not see the outermost frames: a crop has no context there.
             inner = slice(2 * hop, -2 * hop)
@@ -222,8 +287,9 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
             loss = loss + adversarial + 2 * matching
             budget.report(critic=critic_loss, matching=matching)
         learn.step(loss, budget.rate)
-        budget.report(spectral=sound, semantic=meaning)
-    save_codec(codec, work)
+        budget.report(spectral=sound, semantic=meaning, phones=phones)
+    if not rank:
+        save_codec(codec, work)
 
 
 def main() -> None:

@@ -52,6 +52,7 @@ class Plan:
         several = ["torch.distributed.run", "--nproc-per-node", str(CPU_PROCESSES), "-m"] if on_cpu else []
         rows = [] if on_cpu else ["--rows", str(GPU_ROWS)]
         encoder = [*several, "training.encoder", *where, "--minutes", minutes["encoder"], *rows]
+        decoder = [*several, *codec, "--minutes", "0", "--decoder", minutes["decoder"]]
         judge = ["training.recogniser", *where, "--minutes", minutes["judge"], *rows]
         lm = [*several, "training.sft", *where, "--minutes", minutes["lm"], *(WARM if self.warm else ()), *rows]
         codes = ["training.tokenise", *where, *(("--processes", str(CPU_PROCESSES)) if on_cpu else ())]
@@ -67,7 +68,7 @@ class Plan:
             Stage("new-codes", self.work / "new-codes.done", [*codes, "--again"]),
             Stage("judge", self.work / "judge.done", judge),
             Stage("lm", self.work / "lm.done", lm),
-            Stage("decoder", self.work / "decoder.done", [*codec, "--minutes", "0", "--decoder", minutes["decoder"]]),
+            Stage("decoder", self.work / "decoder.done", decoder),
             Stage("export", None, ["training.export", *work, "--assets", str(self.assets)]),
         ]
         return [stage for stage in found if not self.only or stage.name in self.only]

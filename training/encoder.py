@@ -25,11 +25,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import Xcodec2Model
 
 from stsmt.errors import UserError, stated_errors
-from stsmt.example import SILENCE, cue_name
 from training.budget import Budget
 from training.codec import (
     BATCH,
@@ -37,6 +35,7 @@ from training.codec import (
     DECODER_FILE,
     SEMANTIC_WEIGHT,
     SPREAD_WEIGHT,
+    Heard,
     crop_waves,
     save_codec,
     spread_loss,
@@ -47,7 +46,8 @@ from training.loading import Batch, stream
 from training.losses import SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_aligned
-from training.parallel import average_gradients, join
+from training.parallel import average_gradients, in_turn, join
+from training.phones import IGNORE, PhoneHead, label_row, phone_loss
 from training.precision import autocast
 from training.recogniser import Batches, pad_features
 from training.speech import Spoken, key_of, load_speech
@@ -56,7 +56,6 @@ from training.tokenise import encode_corpus
 WEIGHTS = {"spectral": 1.0, "semantic": SEMANTIC_WEIGHT, "heard": 1.0, "kept": 1.0, "spread": SPREAD_WEIGHT}
 HEADS_RATE, HEADS_ALONE = 2e-3, 60  # steps in which only the new heads learn
 AUGMENTED_SHARE = 0.3
-IGNORE = -100
 ENCODER = ("semantic_encoder.", "semantic_adapter.", "fc_encoder.", "quantizer.project_in.")
 WHOLE = (*ENCODER, "acoustic_encoder.", "quantizer.project_out.", "acoustic_decoder.")
 POLISHED = 0.4  # peak of the learning rate in the polishing
@@ -86,18 +85,6 @@ class Labelled:
         return self.spoken.frames
 
 
-class PhoneHead(nn.Module):
-    """Hidden states [B, F, width] → logits [B, F, labels], with a few frames around each."""
-
-    def __init__(self, width: int, labels: int) -> None:
-        super().__init__()
-        self.around = nn.Conv1d(width, 192, 7, padding=3)
-        self.head = nn.Linear(192, labels)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.head(F.gelu(self.around(hidden.transpose(1, 2))).transpose(1, 2))
-
-
 class RefinedCodec(nn.Module):
     """The codec with heads for phones on what it hears and on what it keeps."""
 
@@ -122,28 +109,15 @@ class RefinedCodec(nn.Module):
 
 
 def label_frames(work: Path, corpus: Sequence[Spoken]) -> tuple[list[Labelled], int]:
-    """(the utterances whose phones are known in time, how many labels there are). An augmented copy may be faster or
-    slower: its phones are as long in proportion."""
+    """(the utterances whose phones are known in time, how many labels there are)."""
     rows = {key_of(row): row for split in ("train", "dev") for row in read_aligned(work, split)}
     index: dict[str, int] = {}
     found = []
     for spoken in corpus:
         row = rows.get((spoken.phrase, spoken.language, spoken.voice))
-        if row is None or row["cues"] is None or spoken.frames <= CROP_FRAMES:
-            continue
-        names = [*(cue_name(spoken.language, phone) for phone in row["phones"].split()), SILENCE]
-        stretch = spoken.frames / len(row["codes"])
-        starts = [*(round(cue * stretch) for cue in row["cues"]), spoken.frames]
-        labels = torch.full((spoken.frames,), IGNORE)
-        for name, start, stop in zip(names, starts[:-1], starts[1:], strict=True):
-            labels[start:stop] = index.setdefault(name, len(index))
-        found.append(Labelled(spoken, labels))
+        if row is not None and row["cues"] is not None and spoken.frames > CROP_FRAMES:
+            found.append(Labelled(spoken, label_row(row, spoken.frames, index)))
     return found, len(index)
-
-
-def phone_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of [B, F, V]."""
-    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
 
 
 @dataclass(frozen=True)
@@ -239,11 +213,13 @@ def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: in
 
 def polish(work: Path, corpus: Sequence[Spoken], minutes: float, rows: int, *, seed: int, device: str) -> None:
     """Train the decoder alone against discriminators on the codes of `corpus`; `work/codec-plain` is as it was."""
-    shutil.copytree(work / "codec", work / "codec-plain", dirs_exist_ok=True)
+    in_turn(lambda: shutil.copytree(work / "codec", work / "codec-plain", dirs_exist_ok=True))
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).eval().to(device)
-    codes = encode_corpus(codec, corpus, device)
-    heard = [(spoken.samples, row.astype(np.int64)) for spoken, row in zip(corpus, codes, strict=True)]
-    schedule = DecoderSchedule(minutes, alone=0.0, again=True, peak=POLISHED, rows=rows)
+    labelled, _ = label_frames(work, corpus)
+    codes = encode_corpus(codec, [item.spoken for item in labelled], device)
+    pairs = zip(labelled, codes, strict=True)
+    heard = [Heard(item.spoken.samples, row.astype(np.int64), item.labels.numpy()) for item, row in pairs]
+    schedule = DecoderSchedule(minutes, alone=0.0, again=True, peak=POLISHED, rows=rows, frames=CROP_FRAMES)
     train_decoder(work, heard, schedule, seed=seed, device=device)
 
 
@@ -265,7 +241,7 @@ def main() -> None:
         train = [spoken for spoken in corpus if spoken.split == "train"]
         schedule = Schedule(a.minutes, a.again, a.peak, a.rows, a.whole)
         refine(a.work, train, schedule, seed=a.seed, device=a.device)
-        if a.polish and not join(a.device):  # of several processes the first
+        if a.polish:
             polish(a.work, train, a.polish, max(1, a.rows // 2), seed=a.seed, device=a.device)
 
 

@@ -78,11 +78,19 @@ class SemanticLoss(nn.Module):
         log_mel = (log_mel - log_mel.mean(1, keepdim=True)) / (log_mel.var(1, keepdim=True) + 1e-7).sqrt()
         return log_mel[:, : log_mel.shape[1] // 2 * 2].unflatten(1, (-1, 2)).flatten(2)
 
+    def hear(self, waves: Tensor) -> Tensor:
+        """The recogniser's last hidden states [B, F, width] for waves [B, T]."""
+        return self.encoder(self.features(waves)).last_hidden_state.float()
+
+    @staticmethod
+    def distance(heard: Tensor, wanted: Tensor) -> Tensor:
+        """How different hidden states are."""
+        return (heard - wanted).abs().mean() / wanted.abs().mean()
+
     def forward(self, made: Tensor, real: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = self.encoder(self.features(real)).last_hidden_state.float()
-        heard = self.encoder(self.features(made)).last_hidden_state.float()
-        return (heard - wanted).abs().mean() / wanted.abs().mean()
+            wanted = self.hear(real)
+        return self.distance(self.hear(made), wanted)
 
 
 class SpectrogramDiscriminator(nn.Module):

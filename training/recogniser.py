@@ -26,6 +26,7 @@ from stsmt.example import Language
 from training.beam import search
 from training.budget import Budget
 from training.optimiser import Optimisers
+from training.parallel import average_gradients
 from training.precision import autocast
 from training.speech import Spoken, load_speech, semantic_features
 from training.voices import SAMPLE_RATE, katakana, letters
@@ -238,6 +239,7 @@ def step(model: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, rate:
     """One clipped optimiser step at a learning rate."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(model.parameters())
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for group in optimiser.param_groups:
         group["lr"] = rate

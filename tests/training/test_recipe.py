@@ -24,6 +24,7 @@ from training import tokenise as tokenising
 from training.augment import CodeJitter, augment
 from training.budget import Budget
 from training.export import restore
+from training.phones import IGNORE, PhoneHead, phone_loss
 from training.phrasebook.swaps import SWAPPED
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
@@ -56,16 +57,47 @@ def test_joint_training_reaches_every_part_and_leaves_codes_spread() -> None:
     assert [name for name in silent if "masked_spec_embed" not in name] == []
 
 
-def test_the_decoder_stage_keeps_the_codes(tmp_path: Path) -> None:
+def test_the_decoder_stage_keeps_the_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec_training, "HEAD_STEPS", 2)
     codec = codec_training.save_codec(codec_training.JointCodec(small_config(), 4, seed=0).codec, tmp_path)
     corpus = [s for s in make_spoken(16) if s.frames > codec_training.CROP_FRAMES]
     codes = encode_corpus(codec, corpus, "cpu")
-    heard = [(s.samples, c.astype(np.int64)) for s, c in zip(corpus, codes, strict=True)]
-    codec_training.train_decoder(tmp_path, heard, codec_training.Schedule(0.002, alone=0.0), seed=0, device="cpu")
+    heard = [
+        codec_training.Heard(s.samples, c.astype(np.int64), np.arange(len(c)) % 4)
+        for s, c in zip(corpus, codes, strict=True)
+    ]
+    schedule = codec_training.Schedule(0.002, alone=0.0, frames=codec_training.CROP_FRAMES)
+    codec_training.train_decoder(tmp_path, heard, schedule, seed=0, device="cpu")
     after = codec_training.Xcodec2Model.from_pretrained(tmp_path / "codec", dtype=torch.float32).eval()
     assert np.array_equal(encode_corpus(after, corpus[:1], "cpu")[0], codes[0])
     changed = after.acoustic_decoder.head.linear.weight - codec.acoustic_decoder.head.linear.weight
     assert changed.abs().max() > 0
+
+
+def test_a_head_names_phones_and_is_not_asked_for_those_that_nobody_knows() -> None:
+    logits, labels = PhoneHead(8, 3)(torch.randn(2, 5, 8)).detach(), torch.full((2, 5), IGNORE)
+    assert phone_loss(logits, labels).item() == 0
+    labels[0, 2] = 1
+    assert phone_loss(logits, labels).item() == pytest.approx(-logits.log_softmax(-1)[0, 2, 1].item(), rel=1e-5)
+
+
+def test_understanding_learns_phones_from_the_original_and_teaches_the_decoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codec_training, "HEAD_STEPS", 30)
+    codec = codec_training.JointCodec(small_config(), 4, seed=0).codec.requires_grad_(False)
+    torch.manual_seed(0)
+    understanding = codec_training.Understanding(codec, 2)
+    real, labels = torch.randn(4, 64 * 320) * 0.1, torch.arange(64).expand(4, 64) // 32
+    real[:, 32 * 320 :] *= torch.linspace(0, 1, 32 * 320).sin()
+    before = float(understanding(real, real, labels)[1].detach())
+    understanding.learn(lambda: (real, labels), "cpu")
+    made = real.clone().requires_grad_()
+    semantic, phones = understanding(made, real, labels)
+    assert phones.item() < 0.8 * before and semantic.item() == pytest.approx(0, abs=1e-5)
+    phones.backward()
+    assert made.grad is not None and made.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in understanding.phones.parameters())
 
 
 def test_augmentation_is_seeded_and_stays_in_range() -> None:
@@ -198,11 +230,16 @@ def test_a_phrase_of_several_takes_is_decoded_from_the_codes_of_each(tmp_path: P
     listed = [row | {"phrase": "p", "split": "train", "voice": f"v{i}"} for i, row in enumerate(read_list(file))]
     file.write_text(json.dumps(listed))
     names = ("phrase", "language", "voice", "split")
-    codes = [{n: row[n] for n in names} | {"codes": [i]} for i, row in enumerate(listed)]
+    codes = [{n: row[n] for n in names} | {"codes": [i, i, i, i], "phones": "a"} for i, row in enumerate(listed)]
     pq.write_table(pa.Table.from_pylist(codes[::-1]), tmp_path / "codes.parquet")
+    with pytest.raises(UserError, match=r"training\.align"):
+        codec_training.read_heard(tmp_path)
+    cues = [{n: row[n] for n in names} | {"cues": [0, i + 1] if i < 2 else None} for i, row in enumerate(listed)]
+    pq.write_table(pa.Table.from_pylist(cues), tmp_path / "cues.parquet")
     heard = codec_training.read_heard(tmp_path)
-    assert [list(found) for _, found in heard] == [[0], [1], [2]]
-    assert [len(samples) for samples, _ in heard] == [row["samples"] for row in listed]
+    assert [list(one.codes) for one in heard] == [[0] * 4, [1] * 4, [2] * 4]
+    assert [len(one.samples) for one in heard] == [row["samples"] for row in listed]
+    assert [list(one.labels) for one in heard] == [[0, 1, 1, 1], [0, 0, 1, 1], [IGNORE] * 4]
 
 
 def test_augmented_copies_are_added_to_codes_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
