@@ -32,7 +32,7 @@ from stsmt.corpus.pairs import SIDES, SIGNALS_KEY, Pair, Utterance, from_row, wi
 from stsmt.corpus.recordings import read_recording
 from stsmt.corpus.shards import read_pairs
 from stsmt.corpus.sources import open_shards
-from stsmt.errors import UserError
+from stsmt.errors import UserError, stated_errors
 from stsmt.example import Example, Task
 from stsmt.health import expected_seconds, measure_codes, measure_text
 from stsmt.lm import load_tokenizer
@@ -322,12 +322,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="only the first so many pairs")
     parser.add_argument("--device", default="cpu")
     a = parser.parse_args()
-    try:
+    with stated_errors():
         optional = load_optional(a.whisper, a.speaker, a.dnsmos, a.device)
         bench = load_bench(a.codec, None if a.no_judge else a.judge, a.translation, a.device, optional)
         measure_pairs(a.source, a.output, bench, a.limit)
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
 
 
 if __name__ == "__main__":
