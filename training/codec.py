@@ -27,7 +27,7 @@ from stsmt.errors import UserError, stated_errors
 from training.budget import Budget
 from training.losses import Discriminators, SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
-from training.pack import read_aligned
+from training.pack import IGNORE, read_aligned
 from training.parallel import average_gradients, join
 from training.phones import PhoneHead, label_row, phone_loss
 from training.precision import autocast
@@ -245,11 +245,12 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     Raises:
         UserError: if there are too few utterances for a batch.
     """
-    usable = [one for one in heard if len(one.codes) > schedule.frames]
+    usable = [one for one in heard if len(one.codes) > schedule.frames and (one.labels != IGNORE).any()]
     if not 0 < schedule.rows <= len(usable):
         raise UserError(
-            f"A batch of {schedule.rows} crops wants as many utterances that are long enough and have sound and codes, "
-            f"and {work} has {len(usable)}; speak what has codes with: python -m training.synthesise --known."
+            f"A batch of {schedule.rows} crops wants as many utterances that are long enough and have sound, codes and "
+            f"known phones, and {work} has {len(usable)}; "
+            "speak what has codes with: python -m training.synthesise --known."
         )
     rank = join(device)
     torch.manual_seed(seed)

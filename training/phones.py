@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stsmt.example import SILENCE, cue_name
+from training.pack import IGNORE
 
-IGNORE = -100  # the label of a frame whose phone is not known
 WIDTH, CONTEXT = 192, 7  # of the head's middle, and frames that it looks at
 
 
@@ -32,7 +32,8 @@ def phone_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def label_row(row: Mapping[str, Any], frames: int, index: dict[str, int]) -> Tensor:
-    """Labels [frames] of a row of `training.pack.read_aligned`; names that `index` lacks are added to it.
+    """Labels [frames] of a row of `training.pack.read_aligned`, `IGNORE` where its phones are not known; names that
+    `index` lacks are added to it.
 
     An augmented copy may be faster or slower than the codes of the row: its phones are as long in proportion.
     """

@@ -99,7 +99,7 @@ def test_a_phone_needs_no_horizontal_scrolling(open_page: Open, clips: list[dict
 
 
 def test_a_slow_phone_hears_an_answer_that_is_all_there_at_once(open_page: Open, clips: list[dict[str, Any]]) -> None:
-    for _ in range(3):  # each time was silent half of the times, while updates were sent as edits
+    for _ in range(3):  # while updates were sent as edits, half of the visits were silent
         page = open_page(width=390, slower=6)
         page.get_by_role("button", name=clips[0]["text"], exact=True).first.click()
         finished(page)

@@ -15,7 +15,7 @@ from stsmt.errors import UserError
 from tests.training.corpus import make_spoken
 from training import codec as codec_training
 from training.encoder import ENCODER, WHOLE, Schedule, label_frames, polish, refine
-from training.phones import IGNORE
+from training.pack import IGNORE
 from training.speech import Spoken
 
 

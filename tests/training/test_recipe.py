@@ -24,7 +24,8 @@ from training import tokenise as tokenising
 from training.augment import CodeJitter, augment
 from training.budget import Budget
 from training.export import restore
-from training.phones import IGNORE, PhoneHead, phone_loss
+from training.pack import IGNORE
+from training.phones import PhoneHead, phone_loss
 from training.phrasebook.swaps import SWAPPED
 from training.recogniser import Judge, encoder_config, reinitialise
 from training.sft import prepare
@@ -279,8 +280,10 @@ def test_after_its_encoder_has_changed_what_is_spoken_is_encoded_again_and_nothi
 
 
 def test_a_decoder_without_sound_for_a_batch_is_told_how_to_get_it(tmp_path: Path) -> None:
+    unknown = codec_training.Heard(np.zeros(64_000, np.int16), np.zeros(200, np.int64), np.full(200, IGNORE))
     for rows in (0, 12):
+        schedule = codec_training.Schedule(1, rows=rows)
         with pytest.raises(UserError, match=r"training\.synthesise --known"):
-            codec_training.train_decoder(tmp_path, [], codec_training.Schedule(1, rows=rows), seed=0, device="cpu")
+            codec_training.train_decoder(tmp_path, [unknown] * 20, schedule, seed=0, device="cpu")
     with pytest.raises(UserError, match=r"There is no .*codes\.parquet"):
         codec_training.read_heard(tmp_path)
