@@ -12,7 +12,7 @@ The acoustic encoder's strides start with the large one: its anti-aliased full-r
 
 import argparse
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +20,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import Xcodec2Config, Xcodec2Model
 
 from stsmt.errors import UserError, stated_errors
 from training.budget import Budget
-from training.losses import Discriminators, SemanticLoss, SpectralLoss
+from training.losses import Discriminators, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import IGNORE, read_aligned
-from training.parallel import average_gradients, join
-from training.phones import PhoneHead, label_row, phone_loss
+from training.parallel import join
+from training.phones import label_row
 from training.precision import autocast
 from training.recogniser import Batches, ctc_loss, encoder_config, pad_features, phone_labels, reinitialise, step
 from training.speech import Spoken, key_of, load_speech, read_rows
+from training.understanding import Understanding
 
 CROP_FRAMES = 64  # 1.28 s of sound are reconstructed from every utterance of a batch
 BATCH = 12
@@ -41,7 +41,6 @@ CTC_WEIGHT = 1.0
 SEMANTIC_WEIGHT = 6.0
 CRITIC_RATE = 1e-3
 PHONE_WEIGHT = 2.5
-HEAD_RATE, HEAD_STEPS = 2e-3, 500
 DECODER_FILE = "codec-decoder.pt"
 # Where the quantiser's input should lie so that X-Codec2's four levels (it bounds twice) are used equally: the inner
 # thresholds are at -0.81, -0.24 and 0.41. Without the pull, inputs drift into the flat part and one code is left.
@@ -206,39 +205,6 @@ class Schedule:
     frames: int = 100
 
 
-class Understanding(nn.Module):
-    """What the codec's recogniser hears in the decoder's sound: as much the same as in the original as can be, and the
-    phones that were said, which a head names that has learnt them from the original."""
-
-    def __init__(self, codec: Xcodec2Model, labels: int) -> None:
-        super().__init__()
-        self.semantic = SemanticLoss(codec.semantic_encoder)
-        self.phones = PhoneHead(codec.config.semantic_model_config.hidden_size, labels)
-
-    def learn(self, draw: Callable[[], tuple[Tensor, ...]], device: str) -> None:
-        """Teach the head on crops as `draw` gives them (sound first, labels last)."""
-        parameters = list(self.phones.parameters())
-        optimiser = torch.optim.AdamW(parameters, lr=HEAD_RATE)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, HEAD_STEPS)
-        for _ in tqdm(range(HEAD_STEPS), desc="codec, phones"):
-            real, *_, labels = draw()
-            with torch.no_grad(), autocast(device):
-                hidden = self.semantic.hear(real)
-            phone_loss(self.phones(hidden), labels).backward()
-            average_gradients(parameters)
-            optimiser.step()
-            optimiser.zero_grad()
-            schedule.step()
-        self.phones.requires_grad_(False)
-
-    def forward(self, made: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(semantic loss, phone loss) of sound [B, T]."""
-        with torch.no_grad():
-            wanted = self.semantic.hear(real)
-        heard = self.semantic.hear(made)
-        return self.semantic.distance(heard, wanted), phone_loss(self.phones(heard), labels)
-
-
 def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, seed: int, device: str) -> None:
     """Stage two: the decoder alone, on final codes; rewrites `work/codec`.
 
@@ -276,9 +242,9 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
         real, codes, labels = draw()
         with autocast(device):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
-            meaning, phones = understanding(made, real, labels)
+            meaning, phones, ear = understanding(made, real, labels)
         sound = spectral(made, real)
-        loss = sound + SEMANTIC_WEIGHT * meaning + PHONE_WEIGHT * phones
+        loss = sound + SEMANTIC_WEIGHT * meaning + PHONE_WEIGHT * (phones + ear)
         if budget.progress >= schedule.alone:
             # The discriminators do not see the outermost frames: a crop has no context there.
             inner = slice(2 * hop, -2 * hop)
@@ -288,7 +254,7 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
             loss = loss + adversarial + 2 * matching
             budget.report(critic=critic_loss, matching=matching)
         learn.step(loss, budget.rate)
-        budget.report(spectral=sound, semantic=meaning, phones=phones)
+        budget.report(spectral=sound, semantic=meaning, phones=phones, ear=ear)
     if not rank:
         save_codec(codec, work)
 

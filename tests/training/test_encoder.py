@@ -82,7 +82,8 @@ def test_the_whole_codec_learns_and_polishing_keeps_what_it_was(
     }
     for part in WHOLE:
         assert any(name.startswith(part) for name in changed), part
-    monkeypatch.setattr(codec_training, "HEAD_STEPS", 1)
+    monkeypatch.setattr("training.understanding.HEAD_STEPS", 1)
+    monkeypatch.setattr("training.understanding.EAR_STEPS", 1)
     polish(tmp_path, corpus, 0.002, 4, seed=0, device="cpu")
     kept = Xcodec2Model.from_pretrained(tmp_path / "codec-plain", dtype=torch.float32).state_dict()
     assert all(torch.equal(tensor, kept[name]) for name, tensor in whole.state_dict().items())
