@@ -4,7 +4,8 @@ The judge of `training.evaluate` is a recogniser of our own that learnt the same
 sound what nobody else hears, or not hear what others mind. PocketSphinx (https://github.com/cmusphinx/pocketsphinx)
 with its own model of American English knows neither voices nor phrasebook. It mishears far more than the judge does, of
 originals, too; what counts are the differences between the same sentences as they were, through the codec and back, and
-as the model speaks them. They are the unseen sentences that `training.evaluate` begins with.
+as the model speaks them. They are the unseen sentences that `training.evaluate` begins with, `--without` the
+same phrases.
 """
 
 import argparse
@@ -100,15 +101,16 @@ def _figure(found: Estimate) -> str:
     return f"{found.value:.1f} ({found.low:.1f} to {found.high:.1f})"
 
 
-def draw(n: int, seed: int) -> list[Item]:
-    """The English sentences of the first `n` phrases that `training.evaluate` takes of its first set."""
+def draw(n: int, seed: int, without: Sequence[str] = ()) -> list[Item]:
+    """The English sentences of the first `n` phrases that `training.evaluate` takes of its first set, but for those
+    whose id is in `without`."""
     from training.phrasebook.grammar import phrases
     from training.voices import voices
 
     def names(language: Language, role: Any) -> list[str]:
         return [voice.name for voice in voices(language, role)]
 
-    items = plan([(SETS["unseen_sentence"], n)], phrases(), names, seed)
+    items = plan([(SETS["unseen_sentence"], n)], phrases(), names, seed, without)
     return [item for item in items if item.language == ENGLISH]
 
 
@@ -122,12 +124,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judge", type=Path, default=Path("assets/judge"), help="folder of the judge")
     parser.add_argument("--n", type=int, default=200, help="sentences")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--without", nargs="+", default=(), metavar="PHRASE", help="ids of phrases that training has met"
+    )
     a = parser.parse_args(arguments)
     with stated_errors():
         if a.n < 1:
             raise UserError(f"--n must be at least 1, not {a.n}.")
         listeners: dict[str, Judge] = {"PocketSphinx": PocketSphinx(), "our judge": OurJudge.load(a.judge)}
-        items = draw(a.n, a.seed)
+        items = draw(a.n, a.seed, a.without)
+        if not items:
+            raise UserError("Nothing is left to hear: give a larger --n, or fewer phrases to do --without.")
         heard = listen(Translator.load(a.model), items, listeners, speak)
         print("\n".join(table([reading(item.source_text, ENGLISH) for item in items], heard, a.seed)))
 

@@ -40,9 +40,9 @@ def test_pocketsphinx_hears_english_whatever_it_heard_before() -> None:
 
 def test_sound_that_is_too_loud_is_clipped_and_not_wrapped() -> None:
     listener, audio = PocketSphinx(), read_example(EXAMPLES[0]["text"])
-    loud = Audio((audio.samples / np.abs(audio.samples).max() * 1.05).astype(np.float32), audio.sample_rate)
+    loud = Audio((audio.samples / np.abs(audio.samples).max() * 2).astype(np.float32), audio.sample_rate)
     quiet, clipped = listener.transcribe([audio, loud], "en")
-    assert metrics.error_rate("en", [quiet], [clipped]).value < 40
+    assert clipped == quiet
 
 
 class Counter:
@@ -83,6 +83,7 @@ def test_it_takes_english_unseen_sentences_by_voices_that_the_model_speaks() -> 
     items = draw(6, seed=0)
     assert {item.language for item in items} == {"en"} and len({item.phrase.id for item in items}) == 6
     assert {item.voice for item in items} == {"slt", "rms", "awb"} and {i.phrase.split for i in items} == {"test"}
+    assert draw(6, seed=0, without=[items[2].phrase.id]) == [*items[:2], *items[3:]]
 
 
 def test_wrong_input_gets_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
