@@ -225,10 +225,12 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     decoder = codec.acoustic_decoder.requires_grad_(True)
     critic = Discriminators().to(device)
     spectral = SpectralLoss(codec.config.sampling_rate).to(device)
-    understanding = Understanding(codec, 1 + max(int(one.labels.max()) for one in usable)).to(device)
+    known = 1 + max(int(one.labels.max()) for one in usable)
+    understanding = Understanding(codec, known).to(device)
     learn = Optimisers(decoder.named_parameters())
     judge = torch.optim.AdamW(critic.parameters(), lr=CRITIC_RATE, betas=(0.8, 0.98))
     state = {"decoder": decoder, "critic": critic, "learn": learn, "judge": judge}
+    state[f"understanding of {known}"] = understanding  # of more labels than the checkpoint's it learns anew
     minutes, again, peak = schedule.minutes, schedule.again, schedule.peak
     file = work / DECODER_FILE
     budget = Budget(file, minutes=minutes, state=state, name="codec, decoder", again=again, peak=peak, rank=rank)
@@ -240,6 +242,7 @@ def train_decoder(work: Path, heard: Sequence[Heard], schedule: Schedule, *, see
     understanding.learn(draw, device)
     for _ in budget.steps():
         real, codes, labels = draw()
+        understanding.follow(real, labels, device)
         with autocast(device):
             made = decoder(codec.quantizer.from_codes(codes))[:, 0].float()
             meaning, phones, ear = understanding(made, real, labels)

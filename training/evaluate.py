@@ -24,7 +24,7 @@ from stsmt.example import LANGUAGES, Language
 from stsmt.translator import Translator
 from training import report
 from training.calibration import calibration
-from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record
+from training.measure import FROM_SPEECH, PARTS, Bench, HeldOutSet, Item, Record, Role
 from training.phrasebook.grammar import Phrase
 from training.robustness import CONDITIONS
 from training.summary import count_requests, summarise, summarise_voices
@@ -68,7 +68,7 @@ def spread(pool: Iterable[Phrase], seed: int) -> list[Phrase]:
 def plan(
     sets: Sequence[tuple[HeldOutSet, int]],
     phrases: Sequence[Phrase],
-    voices: Callable[[Language, str], Sequence[str]],
+    voices: Callable[[Language, Role], Sequence[str]],
     seed: int,
     without: Container[str] = (),
 ) -> list[Item]:
@@ -281,10 +281,7 @@ def prepare(options: argparse.Namespace) -> tuple[Bench, list[Item]]:
     # Here and not above: they need the training programs, which tests of everything else do without.
     from training.phrasebook.grammar import phrases
     from training.recogniser import Judge, reading
-    from training.voices import speak, voices
-
-    def names(language: Language, role: Any) -> list[str]:
-        return [voice.name for voice in voices(language, role)]
+    from training.voices import speak, voice_names
 
     bench = Bench(
         Translator.load(options.model, options.engine, options.device), Judge.load(options.judge), speak, reading
@@ -292,7 +289,7 @@ def prepare(options: argparse.Namespace) -> tuple[Bench, list[Item]]:
     sets = read_sets(options.sets, options.n)
     if options.robustness is not None:
         sets += read_sets(CONDITIONS, options.robustness or options.n)
-    return bench, plan(sets, list(phrases()), names, options.seed, options.without)
+    return bench, plan(sets, list(phrases()), voice_names, options.seed, options.without)
 
 
 def measure_and_write(bench: Bench, items: Sequence[Item], options: argparse.Namespace) -> dict[str, Any]:

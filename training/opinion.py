@@ -12,7 +12,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -105,12 +104,9 @@ def draw(n: int, seed: int, without: Sequence[str] = ()) -> list[Item]:
     """The English sentences of the first `n` phrases that `training.evaluate` takes of its first set, but for those
     whose id is in `without`."""
     from training.phrasebook.grammar import phrases
-    from training.voices import voices
+    from training.voices import voice_names
 
-    def names(language: Language, role: Any) -> list[str]:
-        return [voice.name for voice in voices(language, role)]
-
-    items = plan([(SETS["unseen_sentence"], n)], phrases(), names, seed, without)
+    items = plan([(SETS["unseen_sentence"], n)], phrases(), voice_names, seed, without)
     return [item for item in items if item.language == ENGLISH]
 
 

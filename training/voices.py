@@ -83,6 +83,11 @@ def voices(language: Language, role: Role) -> list[Voice]:
     return [v for v in VOICES.values() if v.language == language and v.role == role]
 
 
+def voice_names(language: Language, role: Role) -> list[str]:
+    """Names of `voices`."""
+    return [voice.name for voice in voices(language, role)]
+
+
 def speak(text: str, language: Language, voice: str) -> Audio:
     """One sentence as mono audio of 16 kHz, loudness normalised, silence trimmed to a short edge."""
     chosen = VOICES[voice]
