@@ -41,7 +41,7 @@ class PocketSphinx:
 
     def __init__(self) -> None:
         try:
-            from pocketsphinx import Decoder  # type: ignore[import-untyped, import-not-found, unused-ignore]
+            from pocketsphinx import Decoder
         except ImportError as error:
             raise UserError("PocketSphinx is missing; install it with: pip install pocketsphinx") from error
         # Batch: how a sentence is heard does not depend on those before it.
