@@ -2,10 +2,10 @@
 
 The judge of `training.evaluate` is a recogniser of our own that learnt the same voices: it might mind in a codec's
 sound what nobody else hears, or not hear what others mind. PocketSphinx (https://github.com/cmusphinx/pocketsphinx)
-with its own model of American English knows neither voices nor phrasebook. It mishears far more than the judge does, of
-originals, too; what counts are the differences between the same sentences as they were, through the codec and back, and
-as the model speaks them. They are the unseen sentences that `training.evaluate` begins with, `--without` the
-same phrases.
+with its own model of American English knows neither voices nor phrasebook (the judge has its trigrams from there). It
+mishears far more than the judge does, of originals, too; what counts are the differences between the same sentences as
+they were, through the codec and back, and as the model speaks them. They are the unseen sentences that
+`training.evaluate` begins with, `--without` the same phrases.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Heard = dict[str, dict[str, list[str]]]  # listener → kind of sound → a text
 
 
 class PocketSphinx:
-    """A recogniser that shares nothing with this repository.
+    """A recogniser of others; only the trigrams by which it spells are the judge's, too (`training.beam`).
 
     Raises:
         UserError: if it is not installed.
