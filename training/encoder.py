@@ -2,12 +2,11 @@
 
 What a code sounds like stays: decoder and code vectors are frozen, so codes made before and language models trained on
 them remain valid. What changes is which codes are chosen for a sound. They are to sound like it (spectral loss), to be
-understood (`training.understanding`: by the codec's recogniser as it was, and by ears), and to tell the phones: two
-small heads, on the recogniser and on the quantised latents, name the phone of every frame (`training.align` says
-which). The quantiser's inputs are kept where its levels are used equally, as in the joint stage (`training.codec`). The
-heads and the copy of the old recogniser are thrown away. Afterwards, `training.tokenise --again` makes the codes anew.
-On a CPU, one process per core (`torchrun --nproc-per-node 2 -m training.encoder …`) gets more done than one with all
-threads.
+heard as the same by the codec's recogniser as it was (semantic loss), and to tell the phones: two small heads, on the
+recogniser and on the quantised latents, name the phone of every frame (`training.align` says which). The quantiser's
+inputs are kept where its levels are used equally, as in the joint stage (`training.codec`). The heads and the copy of
+the old recogniser are thrown away. Afterwards, `training.tokenise --again` makes the codes anew. On a CPU, one process
+per core (`torchrun --nproc-per-node 2 -m training.encoder …`) gets more done than one with all threads.
 
 With `--whole` the decoder and the code vectors learn, too: the language model has to learn all codes anew then, which
 a GPU has the time for. `--polish N` goes on with the decoder alone against discriminators (`training.codec`) for N
@@ -34,7 +33,6 @@ from training.codec import (
     BATCH,
     CROP_FRAMES,
     DECODER_FILE,
-    PHONE_WEIGHT,
     SEMANTIC_WEIGHT,
     SPREAD_WEIGHT,
     Heard,
@@ -45,7 +43,7 @@ from training.codec import (
 )
 from training.codec import Schedule as DecoderSchedule
 from training.loading import Batch, stream
-from training.losses import SpectralLoss
+from training.losses import SemanticLoss, SpectralLoss
 from training.optimiser import Optimisers
 from training.pack import read_aligned
 from training.parallel import average_gradients, in_turn, join
@@ -54,17 +52,8 @@ from training.precision import autocast
 from training.recogniser import Batches, pad_features
 from training.speech import Spoken, key_of, load_speech
 from training.tokenise import encode_corpus
-from training.understanding import Understanding
 
-WEIGHTS = {
-    "spectral": 1.0,
-    "semantic": SEMANTIC_WEIGHT,
-    "phones": PHONE_WEIGHT,
-    "ear": PHONE_WEIGHT,
-    "heard": 1.0,
-    "kept": 1.0,
-    "spread": SPREAD_WEIGHT,
-}
+WEIGHTS = {"spectral": 1.0, "semantic": SEMANTIC_WEIGHT, "heard": 1.0, "kept": 1.0, "spread": SPREAD_WEIGHT}
 HEADS_RATE, HEADS_ALONE = 2e-3, 60  # steps in which only the new heads learn
 AUGMENTED_SHARE = 0.3
 ENCODER = ("semantic_encoder.", "semantic_adapter.", "fc_encoder.", "quantizer.project_in.")
@@ -154,36 +143,25 @@ def crop_batch(batch: Sequence[Labelled], rng: random.Random, hop: int) -> Crops
     return Crops(features, mask, labels, crop_waves(spoken, starts, CROP_FRAMES, hop), kept, starts)
 
 
-def prepare(
-    codec: Xcodec2Model, labels: int, trained: tuple[str, ...]
-) -> tuple[RefinedCodec, SpectralLoss, Understanding]:
-    """The model, of which only the `trained` parts learn, and what judges its sound: spectral loss, understanding."""
-    spectral, understanding = SpectralLoss(codec.config.sampling_rate), Understanding(copy.deepcopy(codec), labels)
+def prepare(codec: Xcodec2Model, labels: int, trained: tuple[str, ...]) -> tuple[nn.Module, ...]:
+    """The model, of which only the `trained` parts learn, and what judges its sound: spectral and semantic loss."""
+    spectral, semantic = SpectralLoss(codec.config.sampling_rate), SemanticLoss(copy.deepcopy(codec.semantic_encoder))
     for name, parameter in codec.named_parameters():
         parameter.requires_grad_(name.startswith(trained))
-    understanding.semantic.requires_grad_(False)
-    return RefinedCodec(codec, labels), spectral, understanding
+    return RefinedCodec(codec, labels), spectral, semantic.requires_grad_(False)
 
 
-def measure(model: nn.Module, batch: Crops, spectral: nn.Module, understanding: nn.Module) -> dict[str, Tensor]:
+def measure(model: nn.Module, batch: Crops, spectral: nn.Module, semantic: nn.Module) -> dict[str, Tensor]:
     """The losses of `WEIGHTS` on a batch."""
     hears, keeps, made, spread = model(batch.features, batch.mask, batch.waves, batch.starts)
     made, sound = made.float(), batch.waves[:, 0]
-    semantic, phones, ear = understanding(made, sound, batch.kept)
     return {
         "spectral": spectral(made, sound),
-        "semantic": semantic,
-        "phones": phones,
-        "ear": ear,
+        "semantic": semantic(made, sound),
         "heard": phone_loss(hears, batch.labels),
         "kept": phone_loss(keeps, batch.kept),
         "spread": spread,
     }
-
-
-def listen(batch: Crops) -> tuple[Tensor, Tensor]:
-    """(sound [B, T], labels [B, f]) of the pieces that are kept."""
-    return batch.waves[:, 0], batch.kept
 
 
 def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: int, device: str) -> None:
@@ -198,13 +176,13 @@ def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: in
     if not labelled:
         raise UserError(f"No utterance of {work / 'speech'} has known phones and more than {CROP_FRAMES} frames.")
     codec = Xcodec2Model.from_pretrained(work / "codec", dtype=torch.float32).train()
-    model, spectral, understanding = prepare(codec, count, WHOLE if schedule.whole else ENCODER)
-    for module in (model, spectral, understanding):
+    model, spectral, semantic = prepare(codec, count, WHOLE if schedule.whole else ENCODER)
+    for module in (model, spectral, semantic):
         module.to(device)
     learn = Optimisers((name, p) for name, p in model.named_parameters() if p.requires_grad)
     named_heads = [part for name in ("hears", "keeps") for part in model.get_submodule(name).parameters()]
     heads = torch.optim.AdamW(named_heads, lr=HEADS_RATE)
-    state = {"model": model, "learn": learn, "heads": heads, "understanding": understanding}
+    state = {"model": model, "learn": learn, "heads": heads, "semantic": semantic}
     place, minutes, again, peak = work / "codec-encoder.pt", schedule.minutes, schedule.again, schedule.peak
     budget = Budget(place, minutes=minutes, state=state, name="encoder", again=again, peak=peak, rank=rank)
     drawn = seed + budget.step + 10**6 * rank
@@ -215,12 +193,10 @@ def refine(work: Path, corpus: Sequence[Spoken], schedule: Schedule, *, seed: in
         return lambda: crop_batch(batches.draw(), rng, codec.hop_length)
 
     crops = stream(draw_in, 0 if device == "cpu" else max(1, (os.cpu_count() or 1) // 2))
-    understanding.learn(lambda: listen(next(crops).to(device)), device)
     for number in budget.steps():
         batch = next(crops).to(device)
-        understanding.follow(*listen(batch), device)
         with autocast(device):
-            losses = measure(model, batch, spectral, understanding)
+            losses = measure(model, batch, spectral, semantic)
         if number < HEADS_ALONE:
             (losses["heard"] + losses["kept"]).backward()
             average_gradients(model.parameters())

@@ -4,7 +4,7 @@ Listeners are asked, and the decoder is told what they should have heard: the co
 stretches of speech, and ears that learn from nothing but spectrograms and look a third of a second to either side. What
 all hear is in the sound; what pleases one alone may be a quirk of it. Ears are cheap, so there are several that see
 different spectrograms, every step asks another one, and each goes on learning from originals: one that never changed
-would be pleased after half an hour by what others do not hear.
+was pleased after half an hour by what others did not hear (so far these have done no better: training/LOG.md).
 """
 
 from collections.abc import Callable
